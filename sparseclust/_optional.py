@@ -1,0 +1,48 @@
+"""Optional packages: the only place of the library that catches ImportError."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+
+def require(module: str, *, extra: str) -> Any:
+    """Import ``module``, or say which extra installs it.
+
+    Parameters
+    ----------
+    module : str
+        Dotted module name, e.g. ``"plotly.graph_objects"``.
+    extra : str
+        The extra of sparseclust that brings the package.
+
+    Returns
+    -------
+    module
+        The imported module. Typed ``Any``, as optional packages often ship no types.
+
+    Raises
+    ------
+    ImportError
+        If the package is missing, naming the command that installs it.
+    """
+    package = module.partition(".")[0]
+    if not available(package):
+        raise ImportError(
+            f"this part of sparseclust needs the package {package!r}, which is not installed; "
+            f"run: pip install 'sparseclust[{extra}]'"
+        )
+    return importlib.import_module(module)
+
+
+def available(package: str) -> bool:
+    """Whether a top-level package can be found, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def why_unavailable(module: str) -> str | None:
+    """Import ``module`` and return ``None``, or one line that says why it cannot be imported."""
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError, RuntimeError) as error:  # a broken wheel fails in any of these ways
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    return None

@@ -1,0 +1,5 @@
+"""Integer voxel coordinates: keys, neighbours, connected components. Shared by clustering and sparse."""
+
+from sparseclust._voxels._keys import VoxelKeys, component_labels, offsets_within, pack_keys, shifted_pairs
+
+__all__ = ["VoxelKeys", "component_labels", "offsets_within", "pack_keys", "shifted_pairs"]

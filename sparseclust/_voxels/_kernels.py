@@ -1,0 +1,85 @@
+"""Compiled loops on sorted integer keys. Everything is sequential and deterministic."""
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True)
+def count_shifted(keys, deltas):
+    """How many keys meet another key when shifted: out[k] = #{j : keys[j] + deltas[k] in keys}.
+
+    Both lists are sorted, so each delta costs one merge of the list with itself.
+    """
+    n = keys.shape[0]
+    counts = np.zeros(deltas.shape[0], np.int64)
+    for k in range(deltas.shape[0]):
+        p = 0
+        for j in range(n):
+            want = keys[j] + deltas[k]
+            while p < n and keys[p] < want:
+                p += 1
+            if p == n:
+                break
+            if keys[p] == want:
+                counts[k] += 1
+    return counts
+
+
+@numba.njit(cache=True)
+def fill_shifted(keys, deltas, splits, source, target):
+    """Write the pairs that :func:`count_shifted` counted: keys[source] == keys[target] + delta."""
+    n = keys.shape[0]
+    for k in range(deltas.shape[0]):
+        at = splits[k]
+        p = 0
+        for j in range(n):
+            want = keys[j] + deltas[k]
+            while p < n and keys[p] < want:
+                p += 1
+            if p == n:
+                break
+            if keys[p] == want:
+                source[at] = p
+                target[at] = j
+                at += 1
+
+
+@numba.njit(cache=True)
+def find(parent, i):
+    """Root of ``i`` in a union-find forest, halving the path on the way."""
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@numba.njit(cache=True)
+def unite(parent, a, b):
+    """Join two trees; the smaller index becomes the root, so roots do not depend on the edge order."""
+    a = find(parent, a)
+    b = find(parent, b)
+    if a < b:
+        parent[b] = a
+    elif b < a:
+        parent[a] = b
+
+
+@numba.njit(cache=True)
+def component_labels(n, first, second):
+    """Connected components of n nodes under the edges (first[e], second[e]).
+
+    Labels count from 0 in the order in which a component's smallest node appears.
+    """
+    parent = np.arange(n)
+    for e in range(first.shape[0]):
+        unite(parent, first[e], second[e])
+    labels = np.empty(n, np.int64)
+    k = 0
+    for i in range(n):
+        root = find(parent, i)
+        if root == i:
+            labels[i] = k
+            k += 1
+        else:
+            labels[i] = labels[root]
+    return labels

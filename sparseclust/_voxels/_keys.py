@@ -1,0 +1,109 @@
+"""Integer coordinates as 64-bit keys, and the neighbours of every voxel by merging sorted keys."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust._voxels import _kernels
+
+IntArray = npt.NDArray[np.int64]
+
+
+class VoxelKeys(NamedTuple):
+    """Mixed-radix keys of integer rows.
+
+    Attributes
+    ----------
+    keys : (n,) int64
+        One key per row. Keys sort as the rows do, column 0 slowest.
+    weights : (c,) int64
+        ``keys = (coords - lowest) @ weights``; an offset ``o`` moves a key by ``o @ weights``.
+    """
+
+    keys: IntArray
+    weights: IntArray
+
+
+def pack_keys(coords: npt.NDArray[Any], *, pad: int = 0) -> VoxelKeys:
+    """Pack integer rows into one int64 key each.
+
+    Parameters
+    ----------
+    coords : (n, c) integer array
+        Any values, negative ones too. Columns that separate (event, group) come first.
+    pad : int
+        Every offset of at most ``pad`` per axis may be added to a key without reaching the key of an
+        unrelated row: each axis is widened by ``pad`` on both sides.
+
+    Raises
+    ------
+    ValueError
+        If the bounding box has more cells than an int64 can number.
+    """
+    c = coords.shape[1]
+    if len(coords) == 0:
+        return VoxelKeys(np.zeros(0, np.int64), np.zeros(c, np.int64))
+    lowest = [int(v) for v in coords.min(axis=0)]
+    sizes = [int(v) - low + 1 + 2 * pad for v, low in zip(coords.max(axis=0), lowest)]
+    weights = [1] * c
+    for axis in reversed(range(c - 1)):
+        weights[axis] = weights[axis + 1] * sizes[axis + 1]
+    if weights[0] * sizes[0] >= 2**62:
+        raise ValueError(
+            f"the coordinates span {' x '.join(map(str, sizes))} cells (column 0 first), more than a 64-bit key "
+            "can number; check for stray coordinates, or shift and crop the volume"
+        )
+    keys = np.zeros(len(coords), np.int64)
+    for axis in range(c):
+        keys += (coords[:, axis].astype(np.int64) - lowest[axis]) * weights[axis]
+    return VoxelKeys(keys, np.array(weights, np.int64))
+
+
+def shifted_pairs(keys: IntArray, deltas: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """All pairs of keys that differ by one of ``deltas``.
+
+    Parameters
+    ----------
+    keys : (n,) int64, strictly increasing
+    deltas : (k,) int64
+
+    Returns
+    -------
+    source, target : (m,) int64
+        ``keys[source] == keys[target] + deltas[k]`` for the pairs ``splits[k]:splits[k + 1]``, which are
+        sorted by target and by source.
+    splits : (k + 1,) int64
+
+    Notes
+    -----
+    Linear: two merges of the list with itself per delta (one counts, one writes), no hash table.
+    """
+    counts = _kernels.count_shifted(keys, deltas)
+    splits = np.zeros(len(deltas) + 1, np.int64)
+    np.cumsum(counts, out=splits[1:])
+    source = np.empty(splits[-1], np.int64)
+    target = np.empty(splits[-1], np.int64)
+    _kernels.fill_shifted(keys, deltas, splits, source, target)
+    return source, target, splits
+
+
+def offsets_within(radius: float, ndim: int) -> IntArray:
+    """Integer offsets ``o != 0`` with ``|o| <= radius``, one of each pair ``{o, -o}``: (k, ndim), sorted.
+
+    The kept half is the lexicographically negative one, so every unordered pair of voxels is met once.
+    """
+    reach = int(np.floor(radius))
+    half = [
+        o
+        for o in itertools.product(range(-reach, reach + 1), repeat=ndim)
+        if o < (0,) * ndim and sum(v * v for v in o) <= radius * radius
+    ]
+    return np.array(half, np.int64).reshape(-1, ndim)
+
+
+def component_labels(n: int, edges: IntArray) -> IntArray:
+    """Connected components of ``n`` nodes under ``edges`` (2, m), labelled in order of first appearance."""
+    labels: IntArray = _kernels.component_labels(n, np.ascontiguousarray(edges[0]), np.ascontiguousarray(edges[1]))
+    return labels
