@@ -1,0 +1,66 @@
+# `make demo` and `make test` need Python (>= 3.11, with venv), pip and make, and nothing else.
+#
+#   make demo                 simulate, train, predict, score and draw: demo/report.html
+#   make demo DATA=file.h5    the same, on your own file
+#   make test                 the tests (about ten minutes on two cores)
+#   make check                style, types, architecture
+#
+# PYTHON=python3.12           another interpreter
+# PIP_ARGS="--index-url ..."  a mirror, or PyTorch's CPU-only index where the default brings CUDA
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+DATA ?=
+DEMO_ARGS ?=
+WORKERS ?= 2
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow test-gpu check format bench clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+install: $(STAMP)
+
+# A machine that already has a usable torch (say, one built for its GPU) keeps it: the environment then
+# sees the system's packages, and the pinned torch is left out of the constraints.
+$(STAMP): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "sparseclust needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	@if $(PYTHON) -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)' 2>/dev/null; then \
+		echo "using the torch of $(PYTHON)"; \
+		$(PYTHON) -m venv --system-site-packages $(VENV) && grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt; \
+	else \
+		$(PYTHON) -m venv $(VENV) && cp constraints.txt $(VENV)/constraints.txt; \
+	fi
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt --upgrade pip
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt -e '.[train,vis]' --group test --group lint
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/sparseclust demo $(if $(DATA),--data $(DATA)) $(DEMO_ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow and not gpu" --doctest-modules tests sparseclust
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
