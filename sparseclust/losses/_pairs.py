@@ -1,0 +1,55 @@
+"""Sums over ragged pairs (row, column) in bounded memory."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+# About 100 bytes a pair live while a chunk is worked on.
+MAX_PAIRS = 1 << 21
+
+
+def sum_over_pairs(
+    term: Callable[[Tensor, Tensor], Tensor], first: Tensor, count: Tensor, *, max_pairs: int = MAX_PAIRS
+) -> Tensor | None:
+    """Sum ``term(rows, columns)`` over all pairs (i, first[i] + j) with j < count[i].
+
+    Parameters
+    ----------
+    term : callable
+        Maps two (p,) int64 index tensors to a scalar tensor.
+    first, count : (n,) int64 tensors
+        Columns of each row: a run of ``count`` columns from ``first`` on.
+    max_pairs : int
+        Pairs worked on at a time, up to the columns of one row. With more than one chunk the backward pass
+        computes each chunk again instead of keeping it.
+
+    Returns
+    -------
+    scalar tensor, or None if there is no pair
+    """
+
+    def chunk_sum(rows: Tensor) -> Tensor:
+        return term(*_expand(rows, first, count))
+
+    chunks = list(_row_chunks(count, max_pairs))
+    if len(chunks) <= 1:
+        return chunk_sum(chunks[0]) if chunks else None
+    parts = [checkpoint(chunk_sum, rows, use_reentrant=False, preserve_rng_state=False) for rows in chunks]
+    return torch.stack(parts).sum()
+
+
+def _row_chunks(count: Tensor, max_pairs: int) -> Iterator[Tensor]:
+    rows = torch.nonzero(count).squeeze(1)
+    if len(rows):
+        chunk = (count[rows].cumsum(0) - 1) // max_pairs
+        yield from (part for part in torch.split(rows, torch.bincount(chunk).tolist()) if len(part))
+
+
+def _expand(rows: Tensor, first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    size = count[rows]
+    row = rows.repeat_interleave(size)
+    shift = first[rows] - (size.cumsum(0) - size)
+    column = torch.arange(len(row), device=rows.device) + shift.repeat_interleave(size)
+    return row, column
