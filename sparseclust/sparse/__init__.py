@@ -1,0 +1,42 @@
+"""Sparse tensors and convolutions in any number of dimensions: layers own weights, engines do arithmetic."""
+
+from sparseclust.sparse._batch import cat, coalesce, collate
+from sparseclust.sparse._conv import sparse_conv
+from sparseclust.sparse._layers import InverseConv, StridedConv, SubmanifoldConv
+from sparseclust.sparse._maps import KernelMap, strided_map, submanifold_map
+from sparseclust.sparse._norms import (
+    BatchNorm,
+    Dropout,
+    GlobalPool,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Sequential,
+)
+from sparseclust.sparse._tensor import SparseTensor
+from sparseclust.sparse.engines import available_engines, use_engine
+
+__all__ = [
+    "BatchNorm",
+    "Dropout",
+    "GlobalPool",
+    "InverseConv",
+    "KernelMap",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "ReLU",
+    "Sequential",
+    "SparseTensor",
+    "StridedConv",
+    "SubmanifoldConv",
+    "available_engines",
+    "cat",
+    "coalesce",
+    "collate",
+    "sparse_conv",
+    "strided_map",
+    "submanifold_map",
+    "use_engine",
+]

@@ -1,0 +1,101 @@
+"""Reference engine: plain torch on any device, in any floating type."""
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from sparseclust.sparse.engines._protocol import Pairs
+
+_DUPLICATES = "two rows have the same event and coordinates; merge them with sparseclust.sparse.coalesce"
+
+
+class TorchEngine:
+    """Kernel maps by binary search in sorted keys; products by gather, multiply, scatter per offset."""
+
+    name = "torch"
+
+    def submanifold_pairs(self, coords: Tensor, offsets: Tensor) -> Pairs:
+        """Look up every neighbour of every row in the sorted keys."""
+        keys, weights = _pack_keys(coords, pad=int(offsets.abs().max()))
+        keys, order = torch.sort(keys)
+        refuse_duplicates(keys)
+        wanted = keys + (offsets.to(coords.device) * weights[1:]).sum(dim=1)[:, None]
+        found = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
+        k, target = torch.nonzero(keys[found] == wanted, as_tuple=True)
+        return Pairs(order[found[k, target]], order[target], _splits(k, len(offsets)))
+
+    def strided_pairs(self, coords: Tensor, stride: int) -> tuple[Tensor, Pairs]:
+        """Give every distinct coarse cell a row; a fine row belongs to one cell under one offset."""
+        n, ndim = len(coords), coords.shape[1] - 1
+        coarse = coords.clone()
+        coarse[:, 1:] = coords[:, 1:].div(stride, rounding_mode="floor")
+        cells, parent = torch.unique(_pack_keys(coarse)[0], return_inverse=True)
+        places = torch.tensor([stride**axis for axis in reversed(range(ndim))], device=coords.device)
+        k = (coords[:, 1:].remainder(stride) * places).sum(dim=1)
+        code, source = torch.sort(k * n + parent)
+        refuse_duplicates(code)
+        kept = coords.new_empty(len(cells), 1 + ndim)
+        kept[parent] = coarse
+        return kept, Pairs(source, parent[source], _splits(k, stride**ndim))
+
+    def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
+        """Sum over the offsets in at least float32; half types round each product to their own type."""
+        total = torch.promote_types(feats.dtype, torch.float32)
+        if centre >= 0:
+            out = (feats @ weight[centre]).to(total)
+        else:
+            out = feats.new_zeros(n_target, weight.shape[2], dtype=total)
+        for k, start, stop in _blocks(pairs.splits, centre):
+            product = feats.index_select(0, pairs.source[start:stop]) @ weight[k]
+            out.index_add_(0, pairs.target[start:stop], product.to(total))
+        return out.to(feats.dtype)
+
+    def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
+        """One product of gathered rows per offset."""
+        out = feats.new_zeros(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
+        if centre >= 0:
+            torch.mm(feats.T, grad, out=out[centre])
+        for k, start, stop in _blocks(pairs.splits, centre):
+            rows = feats.index_select(0, pairs.source[start:stop])
+            torch.mm(rows.T, grad.index_select(0, pairs.target[start:stop]), out=out[k])
+        return out
+
+
+def _blocks(splits: Tensor, centre: int) -> list[tuple[int, int, int]]:
+    """Offsets that have pairs, with the range of their pairs, without the centre."""
+    edges: list[int] = splits.tolist()
+    return [(k, a, b) for k, (a, b) in enumerate(itertools.pairwise(edges)) if b > a and k != centre]
+
+
+def _pack_keys(coords: Tensor, pad: int = 0) -> tuple[Tensor, Tensor]:
+    """Mixed-radix int64 keys of integer rows, and the weight of each column; see ``_voxels.pack_keys``."""
+    if len(coords) == 0:
+        return coords.new_empty(0, dtype=torch.int64), coords.new_zeros(coords.shape[1], dtype=torch.int64)
+    lowest, highest = torch.stack(coords.long().aminmax(dim=0)).tolist()
+    weights: list[int] = []
+    cells = 1
+    for low, high in zip(reversed(lowest), reversed(highest)):
+        weights.insert(0, cells)
+        cells *= high - low + 1 + 2 * pad
+    if cells >= 2**62:
+        raise ValueError(
+            f"the coordinates span {cells:.1e} cells, more than a 64-bit key can number (from {lowest} "
+            f"to {highest}); check for stray coordinates, or shift and crop the volume"
+        )
+    factors = torch.tensor(weights, device=coords.device)
+    return ((coords - torch.tensor(lowest, device=coords.device)) * factors).sum(dim=1), factors
+
+
+def _splits(k: Tensor, volume: int) -> Tensor:
+    counts = torch.bincount(k, minlength=volume).cpu()
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def refuse_duplicates(ordered: Tensor) -> None:
+    """Raise when a sorted list of keys holds one twice."""
+    if bool((ordered[1:] == ordered[:-1]).any()):
+        raise ValueError(_DUPLICATES)
+
+
+engine = TorchEngine()
