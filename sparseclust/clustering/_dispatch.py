@@ -1,0 +1,37 @@
+"""Tensor in, tensor out: public functions are written for NumPy arrays and wrapped once, here."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+P = ParamSpec("P")
+
+# What the public functions take and return: anything that NumPy turns into an array, or a torch.Tensor.
+# Its type cannot be named here, where torch may be missing.
+Array: TypeAlias = Any
+
+
+def accepts_tensors(function: Callable[P, npt.NDArray[Any]]) -> Callable[P, Array]:
+    """Let a function of arrays take tensors; the result then is a tensor on the device of the first one."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Array:
+        values: list[Any] = [*args, *kwargs.values()]
+        tensor = next((v for v in values if _is_tensor(v)), None)
+        if tensor is None:
+            return function(*args, **kwargs)
+        from sparseclust.clustering import _torch
+
+        arrays: list[Any] = [_torch.to_numpy(v) if _is_tensor(v) else v for v in values]
+        named = dict(zip(kwargs, arrays[len(args) :]))
+        result = function(*arrays[: len(args)], **named)
+        return _torch.from_numpy(np.ascontiguousarray(result), tensor.device)
+
+    return wrapper
+
+
+def _is_tensor(value: object) -> bool:
+    return type(value).__module__.startswith("torch")

@@ -1,0 +1,146 @@
+"""The slow and obvious twin of every fast path. The definitions; never optimised."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust.clustering._validate import FloatArray, IntArray
+
+
+def kernel_distance(x: FloatArray, centre: FloatArray, variance: FloatArray) -> tuple[FloatArray, float]:
+    """Numerator and divisor of ``|x - centre|^2 / sigma^2`` for each row of ``x``.
+
+    With one variance the division is left to the caller; with one per axis each term has its own, and the
+    divisor is 1. Terms are added in axis order, so every backend rounds alike.
+    """
+    squared = np.zeros(len(x))
+    with np.errstate(all="ignore"):
+        for k in range(x.shape[1]):
+            step = x[:, k] - centre[k]
+            squared += step * step if len(variance) == 1 else step * step / variance[k]
+    return squared, float(variance[0]) if len(variance) == 1 else 1.0
+
+
+def cluster_groups(
+    x: FloatArray,
+    variance: FloatArray,
+    order: IntArray,
+    splits: IntArray,
+    candidates: IntArray,
+    exponents: FloatArray,
+    min_size: int,
+    argmax: bool,
+    nearest: bool,
+) -> tuple[IntArray, IntArray]:
+    """Cluster each group on its own.
+
+    Parameters
+    ----------
+    x : (n, d) float64
+    variance : (n, 1) or (n, d) float64
+        Squared margins.
+    order : (n,) int64
+        Rows sorted by (group, falling seediness, index).
+    splits : (g + 1,) int64
+        Group ``g`` is ``order[splits[g]:splits[g + 1]]``.
+    candidates : (g,) int64
+        How many rows, the first of each group, reach the seed threshold.
+    exponents : (g,) float64
+        ``-2 ln p0`` of each group.
+    min_size : int
+    argmax, nearest : bool
+
+    Returns
+    -------
+    labels : (n,) int64
+    seeds : (k,) int64
+        The row of each label's seed.
+    """
+    labels = np.full(len(x), -1, np.int64)
+    seeds: list[int] = []
+    for g in range(len(splits) - 1):
+        rows = order[splits[g] : splits[g + 1]]
+        winner, group_seeds = _cluster_one(
+            x[rows], variance[rows], int(candidates[g]), float(exponents[g]), min_size, argmax, nearest
+        )
+        labels[rows] = np.where(winner >= 0, winner + len(seeds), -1)
+        seeds.extend(int(rows[i]) for i in group_seeds)
+    return labels, np.array(seeds, np.int64)
+
+
+def _cluster_one(
+    x: FloatArray,
+    variance: FloatArray,
+    candidates: int,
+    exponent: float,
+    min_size: int,
+    argmax: bool,
+    nearest: bool,
+) -> tuple[IntArray, list[int]]:
+    covered = np.zeros(len(x), bool)
+    winner = np.full(len(x), -1, np.int64)
+    seeds: list[int] = []
+    for i in range(candidates):
+        if covered[i]:
+            continue
+        squared, divisor = kernel_distance(x, x[i], variance[i])
+        inside = squared < divisor * exponent
+        inside[i] = True
+        winner[inside & ~covered] = len(seeds)
+        covered |= inside
+        seeds.append(i)
+    if argmax:
+        winner[covered] = _largest_kernel(x, variance, seeds)[covered]
+        winner[seeds] = np.arange(len(seeds))
+    keep = [k for k in range(len(seeds)) if np.sum(winner == k) >= min_size]
+    winner = np.array([keep.index(w) if w in keep else -1 for w in winner.tolist()], np.int64)
+    seeds = [seeds[k] for k in keep]
+    if nearest:
+        winner[winner < 0] = _largest_kernel(x, variance, seeds)[winner < 0]
+    return winner, seeds
+
+
+def _largest_kernel(x: FloatArray, variance: FloatArray, seeds: list[int]) -> IntArray:
+    """First of the largest kernels at each row; -1 where none is above zero."""
+    table = np.full((len(x), len(seeds) + 1), np.inf)
+    for k, i in enumerate(seeds):
+        squared, divisor = kernel_distance(x, x[i], variance[i])
+        with np.errstate(all="ignore"):
+            table[:, k] = squared / np.float64(divisor)
+    table[np.isnan(table)] = np.inf
+    largest = np.argmin(table, axis=1)
+    return np.where(np.isfinite(table.min(axis=1)), largest, -1)
+
+
+def neighbour_edges(coords: npt.NDArray[Any], radius: float, group: IntArray) -> IntArray:
+    """Pairs i < j of rows of one group at most ``radius`` apart, by comparing all pairs."""
+    edges = [
+        (i, j)
+        for i in range(len(coords))
+        for j in range(i + 1, len(coords))
+        if group[i] == group[j] and np.sqrt(np.sum((coords[i] - coords[j]) ** 2)) <= radius
+    ]
+    return np.array(edges, np.int64).reshape(-1, 2).T
+
+
+def dbscan(n: int, edges: IntArray, min_samples: int) -> IntArray:
+    """Grow a cluster from each core row in turn; a border row stays with the first that reaches it."""
+    neighbours: list[list[int]] = [[i] for i in range(n)]
+    for i, j in edges.T.tolist():
+        neighbours[i].append(j)
+        neighbours[j].append(i)
+    labels = np.full(n, -1, np.int64)
+    found = 0
+    for i in range(n):
+        if labels[i] >= 0 or len(neighbours[i]) < min_samples:
+            continue
+        stack = [i]
+        while stack:
+            at = stack.pop()
+            if labels[at] < 0:
+                labels[at] = found
+                if len(neighbours[at]) >= min_samples:
+                    stack.extend(neighbours[at])
+        found += 1
+    return labels
