@@ -1,0 +1,36 @@
+"""Scores of any pair of partitions: exact, at any size, with numpy and scipy only.
+
+Labels are opaque integers: ``-1`` is a cluster like any other; :func:`relabel_noise` gives it a meaning.
+Arguments come as ``(labels_true, labels_pred)``. A score of no points is ``nan``.
+"""
+
+from sparseclust.metrics._contingency import contingency_matrix
+from sparseclust.metrics._events import ClusterScores, score_clusters, score_events
+from sparseclust.metrics._noise import relabel_noise
+from sparseclust.metrics._scores import (
+    PartitionScores,
+    adjusted_rand_score,
+    best_dice,
+    efficiency,
+    purity,
+    score_partition,
+    symmetric_best_dice,
+)
+from sparseclust.metrics._summary import bootstrap, summarize_scores
+
+__all__ = [
+    "ClusterScores",
+    "PartitionScores",
+    "adjusted_rand_score",
+    "best_dice",
+    "bootstrap",
+    "contingency_matrix",
+    "efficiency",
+    "purity",
+    "relabel_noise",
+    "score_clusters",
+    "score_events",
+    "score_partition",
+    "summarize_scores",
+    "symmetric_best_dice",
+]

@@ -1,0 +1,317 @@
+"""Scores of one pair of partitions. Every one of them is read off the overlap table."""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust.metrics._contingency import Overlaps, tabulate
+from sparseclust.metrics._labels import FloatArray, IntArray
+
+# n (n - 1) / 2 pairs squared, twice, fit int64 up to this many points.
+_LARGEST_INT64 = 2**16
+
+
+class PartitionScores(NamedTuple):
+    """Scores of a predicted partition against the true one; see the functions of the same names.
+
+    Attributes
+    ----------
+    ari : float
+        :func:`adjusted_rand_score`.
+    purity, efficiency : float
+        Means over clusters, :func:`purity` and :func:`efficiency`.
+    sbd : float
+        :func:`symmetric_best_dice`, the smaller of the next two.
+    best_dice_true, best_dice_pred : float
+        :func:`best_dice`, mean over the true and over the predicted clusters.
+    n_true, n_pred, n_points : int
+        Clusters and points.
+    """
+
+    ari: float
+    purity: float
+    efficiency: float
+    sbd: float
+    best_dice_true: float
+    best_dice_pred: float
+    n_true: int
+    n_pred: int
+    n_points: int
+
+
+class BestOverlaps(NamedTuple):
+    """Per cluster: the largest fraction that lies in one cluster of the other side, and the largest Dice."""
+
+    efficiency: FloatArray
+    purity: FloatArray
+    dice_true: FloatArray
+    dice_pred: FloatArray
+
+
+def best_overlaps(table: Overlaps) -> BestOverlaps:
+    """Compare every cluster with the cluster of the other side that suits it best."""
+    dice = 2 * table.shared / (table.true_size[table.true] + table.pred_size[table.pred])
+    return BestOverlaps(
+        efficiency=_max_true(table, table.shared) / table.true_size,
+        purity=_max_pred(table, table.shared) / table.pred_size,
+        dice_true=_max_true(table, dice),
+        dice_pred=_max_pred(table, dice),
+    )
+
+
+def _max_true(table: Overlaps, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    best: npt.NDArray[Any] = np.maximum.reduceat(values, table.true_start)
+    return best
+
+
+def _max_pred(table: Overlaps, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    best = np.zeros(len(table.pred_size), values.dtype)
+    np.maximum.at(best, table.pred, values)
+    return best
+
+
+def score_partition(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> PartitionScores:
+    """Compute all scores of one pair of partitions in one pass.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : (n,) integers
+        Cluster of each point. Labels are opaque: ``-1`` is a cluster like any other, see
+        :func:`relabel_noise`.
+
+    Returns
+    -------
+    PartitionScores
+        Scores are ``nan`` when there are no points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is no (n,) array of whole numbers, or the lengths differ.
+
+    Notes
+    -----
+    O(n) for labels that lie close together, O(n log n) otherwise.
+
+    Examples
+    --------
+    >>> from sparseclust.metrics import score_partition
+    >>> scores = score_partition([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1])
+    >>> round(scores.ari, 4), scores.purity, round(scores.efficiency, 4), scores.n_pred
+    (0.3243, 0.875, 0.8333, 2)
+    """
+    table = tabulate(labels_true, labels_pred)
+    if len(table.shared) == 0:
+        return PartitionScores(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 0, 0, 0)
+    return PartitionScores(*(column[0].item() for column in group_scores(table).values()))
+
+
+def adjusted_rand_score(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> float:
+    """Score the agreement over pairs of points: 1 for equal partitions, 0 on average by chance.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : (n,) integers
+        Cluster of each point. Labels are opaque.
+
+    Returns
+    -------
+    float
+        Between -0.5 and 1. Two equal partitions score 1, also a single point, all points in one cluster and
+        every point alone, where the formula reads 0/0. ``nan`` without points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is no (n,) array of whole numbers, or the lengths differ.
+
+    Notes
+    -----
+    With S, A, B the pairs of points that share a cluster in both, in the first and in the second partition,
+    and N all pairs: ARI = (S - AB/N) / ((A + B)/2 - AB/N). Evaluated as the ratio of two integers that cannot
+    overflow, so the only error is the final rounding, at any n.
+
+    References
+    ----------
+    Hubert and Arabie, Comparing partitions, Journal of Classification 2 (1985), eq. 5.
+
+    Examples
+    --------
+    >>> from sparseclust.metrics import adjusted_rand_score
+    >>> adjusted_rand_score([0, 0, 1, 1], [0, 0, 1, 2])
+    0.5714285714285714
+    """
+    table = tabulate(labels_true, labels_pred)
+    return float(adjusted_rand(table)[0]) if len(table.shared) else np.nan
+
+
+def purity(
+    labels_true: npt.ArrayLike,
+    labels_pred: npt.ArrayLike,
+    *,
+    average: Literal["cluster", "point"] = "cluster",
+) -> float:
+    """Fraction of a predicted cluster that lies in one true cluster, averaged.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : (n,) integers
+        Cluster of each point. Labels are opaque.
+    average : {"cluster", "point"}
+        Mean over predicted clusters, each counting once, or over points: clusters count by their size.
+
+    Returns
+    -------
+    float
+        In (0, 1]. ``nan`` without points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is no (n,) array of whole numbers, the lengths differ, or ``average`` is unknown.
+
+    Notes
+    -----
+    "cluster": mean over j of max_i |T_i and P_j| / |P_j|. "point": sum over j of max_i |T_i and P_j| / n. The
+    first is the definition of Koh et al., arXiv:2007.03083; the second is the "global" one of other programs.
+
+    Examples
+    --------
+    >>> from sparseclust.metrics import purity
+    >>> purity([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1])
+    0.875
+    >>> round(purity([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1], average="point"), 4)
+    0.8333
+    """
+    return efficiency(labels_pred, labels_true, average=average)
+
+
+def efficiency(
+    labels_true: npt.ArrayLike,
+    labels_pred: npt.ArrayLike,
+    *,
+    average: Literal["cluster", "point"] = "cluster",
+) -> float:
+    """Fraction of a true cluster that lies in one predicted cluster, averaged.
+
+    Equals :func:`purity` with the arguments exchanged, where the parameters are described.
+
+    Examples
+    --------
+    >>> from sparseclust.metrics import efficiency
+    >>> round(efficiency([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1]), 4)
+    0.8333
+    """
+    if average not in ("cluster", "point"):
+        raise ValueError(f'average must be "cluster" or "point", got {average!r}')
+    if average == "cluster":
+        return score_partition(labels_true, labels_pred).efficiency
+    table = tabulate(labels_true, labels_pred)
+    return (
+        float(_max_true(table, table.shared).sum() / table.true_size.sum()) if len(table.shared) else np.nan
+    )
+
+
+def best_dice(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> float:
+    """Dice coefficient of each true cluster with the predicted cluster that suits it best, averaged.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : (n,) integers
+        Cluster of each point. Labels are opaque. The mean runs over the clusters of the first; exchange the
+        arguments for the mean over predicted clusters.
+
+    Returns
+    -------
+    float
+        In (0, 1]. ``nan`` without points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is no (n,) array of whole numbers, or the lengths differ.
+
+    Notes
+    -----
+    BD = mean over i of max_j 2 |T_i and P_j| / (|T_i| + |P_j|). One predicted cluster may suit several
+    true ones.
+
+    References
+    ----------
+    Scharr et al., Leaf segmentation in plant phenotyping, Machine Vision and Applications 27 (2016), eq. 5.
+
+    Examples
+    --------
+    >>> from sparseclust.metrics import best_dice
+    >>> round(best_dice([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1]), 4)
+    0.8286
+    """
+    return score_partition(labels_true, labels_pred).best_dice_true
+
+
+def symmetric_best_dice(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> float:
+    """Smaller one of the two best Dice scores: clusters lost and clusters invented both lower it.
+
+    SBD = min(BD(true, pred), BD(pred, true)), see :func:`best_dice`. ``nan`` without points.
+
+    Examples
+    --------
+    >>> from sparseclust.metrics import symmetric_best_dice
+    >>> symmetric_best_dice([0, 0, 0, 0], [0, 0, 1, 2])
+    0.48888888888888893
+    """
+    return score_partition(labels_true, labels_pred).sbd
+
+
+def group_scores(table: Overlaps) -> dict[str, npt.NDArray[Any]]:
+    """Compute the fields of :class:`PartitionScores` as arrays with one entry per group."""
+    if len(table.shared) == 0:
+        return {name: np.zeros(0, kind) for name, kind in PartitionScores.__annotations__.items()}
+    best = best_overlaps(table)
+    n_true = np.diff(table.true_split, append=len(table.true_size))
+    n_pred = np.diff(table.pred_split, append=len(table.pred_size))
+    best_dice_true = np.add.reduceat(best.dice_true, table.true_split) / n_true
+    best_dice_pred = np.add.reduceat(best.dice_pred, table.pred_split) / n_pred
+    return {
+        "ari": adjusted_rand(table),
+        "purity": np.add.reduceat(best.purity, table.pred_split) / n_pred,
+        "efficiency": np.add.reduceat(best.efficiency, table.true_split) / n_true,
+        "sbd": np.minimum(best_dice_true, best_dice_pred),
+        "best_dice_true": best_dice_true,
+        "best_dice_pred": best_dice_pred,
+        "n_true": n_true,
+        "n_pred": n_pred,
+        "n_points": np.add.reduceat(table.true_size, table.true_split),
+    }
+
+
+def adjusted_rand(table: Overlaps) -> FloatArray:
+    """Compute the adjusted Rand index of every group from exact integers."""
+    points = np.add.reduceat(table.true_size, table.true_split)
+    together = np.add.reduceat(_pairs(table.shared), table.true_start[table.true_split])
+    in_true = np.add.reduceat(_pairs(table.true_size), table.true_split)
+    in_pred = np.add.reduceat(_pairs(table.pred_size), table.pred_split)
+    counts = np.stack([together, in_true, in_pred, _pairs(points)])
+    ari = np.empty(len(points))
+    large = points > _LARGEST_INT64
+    ari[~large] = _ratio(*counts[:, ~large])
+    # Python integers do not overflow; there is at most one such group per 65536 points, so they cost nothing.
+    ari[large] = _ratio(*counts[:, large].astype(object))
+    return ari
+
+
+def _pairs(sizes: IntArray) -> IntArray:
+    return sizes * (sizes - 1) // 2
+
+
+def _ratio(
+    together: npt.NDArray[Any], in_true: npt.NDArray[Any], in_pred: npt.NDArray[Any], pairs: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """Divide excess over chance by its maximum, both times 2 pairs; 0/0, equal trivial partitions, is 1."""
+    chance = 2 * in_true * in_pred
+    top = 2 * together * pairs - chance
+    bottom = (in_true + in_pred) * pairs - chance
+    trivial = bottom == 0
+    ratio: npt.NDArray[Any] = (top + trivial) / (bottom + trivial)
+    return ratio
