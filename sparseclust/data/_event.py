@@ -92,7 +92,8 @@ class Event:
 
     def __repr__(self) -> str:
         known = [name for name in ("semantic", "instance") if getattr(self, name) is not None]
-        return f"Event({len(self)} voxels, ndim={self.ndim}, feats={self.feats.shape[1]}, truth={known or 'none'})"
+        truth = ", ".join(known) or "none"
+        return f"Event({len(self)} voxels, ndim={self.ndim}, feats={self.feats.shape[1]}, truth: {truth})"
 
     def select(self, rows: npt.NDArray[Any] | slice) -> "Event":
         """Return the event made of some rows: a boolean mask, an index array or a slice."""
@@ -107,12 +108,16 @@ class Event:
 
 def _coordinates(values: npt.ArrayLike) -> npt.NDArray[np.int32]:
     coords = np.asarray(values)
-    if coords.ndim != 2:
-        raise ValueError(f"coords must have shape (n, ndim), got {coords.shape}; an empty event is np.zeros((0, 3))")
+    if coords.ndim != 2 or coords.shape[1] == 0:
+        raise ValueError(
+            f"coords must have shape (n, ndim), got {coords.shape}; an empty event is np.zeros((0, 3))"
+        )
     if coords.size and not np.issubdtype(coords.dtype, np.number):
         raise ValueError(f"coords must be integers, got dtype {coords.dtype}")
     if np.issubdtype(coords.dtype, np.floating) and not np.all(coords == np.floor(coords)):
-        raise ValueError("coords must be voxel indices (whole numbers); divide positions by the voxel size and floor them")
+        raise ValueError(
+            "coords must be voxel indices (whole numbers); divide positions by the voxel size and floor them"
+        )
     info = np.iinfo(np.int32)
     if coords.size and (coords.min() < info.min or coords.max() > info.max):
         raise ValueError(f"coords must fit int32, got values from {coords.min()} to {coords.max()}")
@@ -120,15 +125,18 @@ def _coordinates(values: npt.ArrayLike) -> npt.NDArray[np.int32]:
 
 
 def _features(values: npt.ArrayLike, n: int) -> npt.NDArray[np.float32]:
-    feats = np.asarray(values, np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, which is refused below
+        feats = np.asarray(values, np.float32)
     if feats.ndim == 1:
         feats = feats[:, None]
     feats = _rows("feats", feats, n)
-    if feats.ndim != 2:
+    if feats.ndim != 2 or feats.shape[1] == 0:
         raise ValueError(f"feats must have shape (n,) or (n, c), got {feats.shape}")
     bad = np.flatnonzero(~np.isfinite(feats).all(axis=1))
     if len(bad):
-        raise ValueError(f"feats must be finite: {len(bad)} rows are not, the first is row {bad[0]}: {feats[bad[0]]}")
+        raise ValueError(
+            f"feats must be finite: {len(bad)} rows are not, the first is row {bad[0]}: {feats[bad[0]]}"
+        )
     return np.ascontiguousarray(feats)
 
 

@@ -1,0 +1,55 @@
+"""Events: files, inputs of the network, augmentation, batches, simulation.
+
+Reading files needs neither torch nor numba: the names that need them, and the subpackage ``simulation``,
+load on first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sparseclust.data._duplicates import coalesce_event
+from sparseclust.data._event import Event, SemanticClass
+from sparseclust.data._inputs import VoxelInputs
+from sparseclust.data._open import open_events
+from sparseclust.data._pilarnet import PilarnetFile
+from sparseclust.data._store import EventStore, write_events
+from sparseclust.data._transforms import Compose, RandomFlip, RandomSymmetry, ScaleEnergy, Transform
+
+if TYPE_CHECKING:
+    from sparseclust.data import simulation
+    from sparseclust.data._collate import Batch, collate_events
+    from sparseclust.data._dataset import VoxelDataset
+
+__all__ = [
+    "Batch",
+    "Compose",
+    "Event",
+    "EventStore",
+    "PilarnetFile",
+    "RandomFlip",
+    "RandomSymmetry",
+    "ScaleEnergy",
+    "SemanticClass",
+    "Transform",
+    "VoxelDataset",
+    "VoxelInputs",
+    "coalesce_event",
+    "collate_events",
+    "open_events",
+    "simulation",
+    "write_events",
+]
+
+_LAZY = {"Batch": "_collate", "collate_events": "_collate", "VoxelDataset": "_dataset"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "simulation":
+        return importlib.import_module("sparseclust.data.simulation")
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"sparseclust.data.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'sparseclust.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

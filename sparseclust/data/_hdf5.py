@@ -1,0 +1,105 @@
+"""HDF5 files as random-access sequences of events."""
+
+import contextlib
+import os
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+
+from sparseclust.data._event import Event
+from sparseclust.data._sequence import EventSequence
+
+# What h5py raises on a file that is damaged or laid out in another way than expected.
+_FAULTS = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)
+
+
+@contextlib.contextmanager
+def faults_named(where: str) -> Iterator[None]:
+    """Turn every error of reading into a ``ValueError`` that starts with ``where``."""
+    try:
+        yield
+    except _FAULTS as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def open_hdf5(path: Path) -> Any:
+    """Open a file for reading.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not HDF5, or damaged so far that it cannot be opened.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"{path}: no permission to read this file")
+    with faults_named(
+        f"{path}: expected a complete HDF5 file; it is truncated, damaged or of another format"
+    ):
+        # Network file systems often refuse locks, and a file that is only read needs none.
+        return h5py.File(str(path), "r", locking="best-effort")
+
+
+class Hdf5Events(EventSequence):
+    """Base of the readers: opens the file on first use, once per process.
+
+    A reader can be copied into DataLoader workers by fork and by pickle; each process opens its own handle.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file: Any = None
+        self._datasets: dict[str, Any] = {}
+        self._process = -1
+        with open_hdf5(self.path) as file:
+            self._length = self._inspect(file)
+
+    @abstractmethod
+    def _inspect(self, file: Any) -> int:
+        """Check that the file has this reader's format; return the number of events."""
+
+    @abstractmethod
+    def _read(self, index: int) -> Event:
+        """Read one event with :meth:`_dataset`; any error is reported as a fault of that event."""
+
+    def __len__(self) -> int:
+        return self._length
+
+    def _event(self, index: int) -> Event:
+        if self._file is None or self._process != os.getpid():
+            self._file, self._datasets, self._process = open_hdf5(self.path), {}, os.getpid()
+        with faults_named(f"{self.path}: event {index}"):
+            return self._read(index)
+
+    def _dataset(self, name: str) -> Any:
+        # Kept open: closing a data set throws its cache of chunks away.
+        if name not in self._datasets:
+            self._datasets[name] = self._file[name]
+        return self._datasets[name]
+
+    def close(self) -> None:
+        """Close this process's handle; the next access opens it again."""
+        if self._file is not None and self._process == os.getpid():
+            self._file.close()
+        self._file, self._datasets = None, {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_datasets": {}}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} events)"
