@@ -1,0 +1,6 @@
+"""Heads: features of a voxel to predictions, row for row."""
+
+from sparseclust.heads._heads import EdgeAffinityHead, EmbeddingHead, MarginHead, SeedinessHead, SemanticHead
+from sparseclust.heads._protocol import Head
+
+__all__ = ["EdgeAffinityHead", "EmbeddingHead", "Head", "MarginHead", "SeedinessHead", "SemanticHead"]

@@ -1,0 +1,84 @@
+"""One encoder, several decoders, several heads on each."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from sparseclust.backbones import Decoder, Encoder
+from sparseclust.heads import Head
+from sparseclust.sparse import SparseTensor
+
+
+class Branch(nn.Module):
+    """A decoder and the heads that share its features.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        A module; see :class:`sparseclust.backbones.Decoder`.
+    heads : mapping of str to Head
+        Modules by the name of their output; see :class:`sparseclust.heads.Head`.
+    """
+
+    def __init__(self, decoder: Decoder, heads: Mapping[str, Head]) -> None:
+        super().__init__()
+        self.decoder = cast(nn.Module, decoder)
+        self.heads = nn.ModuleDict({name: cast(nn.Module, head) for name, head in heads.items()})
+
+    def forward(self, pyramid: list[SparseTensor]) -> dict[str, Tensor]:
+        """Return the output of every head."""
+        features = self.decoder(pyramid)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+class BranchedNet(nn.Module):
+    """One encoder whose pyramid feeds several branches.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        A module; see :class:`sparseclust.backbones.Encoder`.
+    branches : mapping of str to Branch
+
+    Attributes
+    ----------
+    config : dict or None
+        For a model of the registry, the arguments that build it again: ``create_model(**config)``.
+
+    Raises
+    ------
+    ValueError
+        If two heads have the same name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sparseclust.backbones import UResNetDecoder, UResNetEncoder
+    >>> from sparseclust.heads import SemanticHead
+    >>> from sparseclust.models import Branch, BranchedNet
+    >>> from sparseclust.sparse import SparseTensor
+    >>> encoder = UResNetEncoder(1, base_channels=8, depth=2)
+    >>> decoder = UResNetDecoder(encoder.channels)
+    >>> heads = {"semantic": SemanticHead(decoder.out_channels, 5)}
+    >>> net = BranchedNet(encoder, {"semantic": Branch(decoder, heads)})
+    >>> net(SparseTensor(torch.ones(1, 1), torch.tensor([[0, 7, 7, 7]])))["semantic"].shape
+    torch.Size([1, 5])
+    """
+
+    def __init__(self, encoder: Encoder, branches: Mapping[str, Branch]) -> None:
+        super().__init__()
+        names = [name for branch in branches.values() for name in branch.heads]
+        if len(names) != len(set(names)):
+            raise ValueError(f"every head needs a name of its own, got {names}")
+        self.config: dict[str, Any] | None = None
+        self.encoder = cast(nn.Module, encoder)
+        self.branches = nn.ModuleDict(branches)
+
+    def forward(self, x: SparseTensor) -> dict[str, Tensor]:
+        """Return the outputs of all heads by name, rows in the order of ``x``."""
+        pyramid = self.encoder(x)
+        outputs: dict[str, Tensor] = {}
+        for branch in self.branches.values():
+            outputs.update(branch(pyramid))
+        return outputs
