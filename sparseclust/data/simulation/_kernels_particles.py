@@ -1,0 +1,149 @@
+"""What the transport writes: particle records, energy deposits, and directions in space."""
+
+import math
+from typing import NamedTuple
+
+import numba
+
+from sparseclust.data.simulation._kernels_random import uniform
+
+# Particle codes.
+GAMMA, ELECTRON, POSITRON, MU_MINUS, MU_PLUS, PI_PLUS, PI_MINUS, PI_ZERO, PROTON = range(9)
+
+# Masses in MeV (PDG 2022); MASS goes by particle code.
+ELECTRON_MASS = 0.51099895
+PION_MASS = 139.57039
+PI_ZERO_MASS = 134.9768
+MUON_MASS = 105.6583755
+PROTON_MASS = 938.27208816
+MASS = (
+    0.0,
+    ELECTRON_MASS,
+    ELECTRON_MASS,
+    MUON_MASS,
+    MUON_MASS,
+    PION_MASS,
+    PION_MASS,
+    PI_ZERO_MASS,
+    PROTON_MASS,
+)
+
+# How a particle came to be, as far as the labels need to know.
+PRIMARY, ELECTROMAGNETIC, KNOCK_ON, DECAY, NUCLEAR = range(5)
+
+# Columns of a particle record (float64).
+CODE, PARENT, PROCESS, INTERACTION, ENERGY, POSITION, DIRECTION = 0, 1, 2, 3, 4, 5, 8
+RECORD = 11
+
+# Columns of a deposit (float64; voxel keys stay below 2^53 and are exact).
+VOXEL, PARTICLE, DEPOSITED = range(3)
+DEPOSIT = 3
+
+# Entries of the counters: particles, deposits, and whether a buffer was too small.
+N_PARTICLES, N_DEPOSITS, FULL = range(3)
+
+# Production and tracking thresholds in MeV.
+DELTA_CUT = 0.30  # knock-on electrons above it are particles of their own
+BREMS_CUT = 0.10  # so are radiated photons
+ELECTRON_CUT = 0.12  # electrons below it stop where they are
+PHOTON_CUT = 0.03  # photons below it are absorbed where they are
+
+
+class Detector(NamedTuple):
+    """A cube of voxels filled with one medium.
+
+    Voxel (i, j, k) has the key ``((i + 1) * base + j + 1) * base + k + 1`` with ``base = size + 2``: a key
+    may be shifted by one in every axis without meeting the key of an unrelated voxel.
+    """
+
+    size: int  # voxels per axis
+    base: int
+    voxel_size: float  # cm
+    xi: float  # MeV/cm, Landau's xi per path length at beta = 1
+    radiation_length: float  # cm
+
+
+@numba.njit(cache=True)
+def outside(detector, position, margin):
+    """Whether a position is more than ``margin`` cm outside the volume."""
+    top = detector.size * detector.voxel_size + margin
+    x, y, z = position
+    return min(x, y, z) < -margin or max(x, y, z) > top
+
+
+@numba.njit(cache=True)
+def advance(position, direction, length):
+    """Position after a straight path."""
+    x, y, z = position
+    ux, uy, uz = direction
+    return x + length * ux, y + length * uy, z + length * uz
+
+
+@numba.njit(cache=True)
+def rotate(direction, cosine, azimuth):
+    """Turn a unit vector by a polar angle (given as its cosine) and an azimuth."""
+    ux, uy, uz = direction
+    sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
+    cp = sine * math.cos(azimuth)
+    sp = sine * math.sin(azimuth)
+    if abs(uz) > 0.99999:
+        return cp, sp, cosine if uz > 0.0 else -cosine
+    r = math.sqrt(1.0 - uz * uz)
+    vx = ux * cosine + (ux * uz * cp - uy * sp) / r
+    vy = uy * cosine + (uy * uz * cp + ux * sp) / r
+    vz = uz * cosine - cp * r
+    scale = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)  # rounding must not add up over thousands of steps
+    return vx * scale, vy * scale, vz * scale
+
+
+@numba.njit(cache=True)
+def isotropic(stream):
+    """Uniform unit vector."""
+    cosine = 2.0 * uniform(stream) - 1.0
+    azimuth = 2.0 * math.pi * uniform(stream)
+    sine = math.sqrt(1.0 - cosine * cosine)
+    return sine * math.cos(azimuth), sine * math.sin(azimuth), cosine
+
+
+@numba.njit(cache=True)
+def push(particles, counts, code, parent, process, energy, position, direction):
+    """Append a particle; it waits for its transport and belongs to its parent's interaction."""
+    n = counts[N_PARTICLES]
+    if n == particles.shape[0]:
+        counts[FULL] = 1
+        return
+    record = particles[n]
+    record[CODE] = code
+    record[PARENT] = parent
+    record[PROCESS] = process
+    record[INTERACTION] = particles[parent, INTERACTION]
+    record[ENERGY] = energy
+    for axis in range(3):
+        record[POSITION + axis] = position[axis]
+        record[DIRECTION + axis] = direction[axis]
+    counts[N_PARTICLES] = n + 1
+
+
+@numba.njit(cache=True)
+def deposit(deposits, counts, detector, particle, energy, position):
+    """Record energy in the voxel that holds the position; nothing outside the volume is recorded."""
+    x, y, z = position
+    if energy <= 0.0 or min(x, y, z) < 0.0:
+        return
+    i = int(x / detector.voxel_size)
+    j = int(y / detector.voxel_size)
+    k = int(z / detector.voxel_size)
+    if max(i, j, k) >= detector.size:
+        return
+    key = float(((i + 1) * detector.base + j + 1) * detector.base + k + 1)
+    n = counts[N_DEPOSITS]
+    if n > 0 and deposits[n - 1, VOXEL] == key and deposits[n - 1, PARTICLE] == particle:
+        deposits[n - 1, DEPOSITED] += energy
+        return
+    if n == deposits.shape[0]:
+        counts[FULL] = 1
+        return
+    deposits[n, VOXEL] = key
+    deposits[n, PARTICLE] = particle
+    deposits[n, DEPOSITED] = energy
+    counts[N_DEPOSITS] = n + 1
