@@ -66,7 +66,7 @@ def unite(parent, a, b):
 
 @numba.njit(cache=True)
 def component_labels(n, first, second):
-    """Connected components of n nodes under the edges (first[e], second[e]).
+    """Label the connected components of n nodes under the edges (first[e], second[e]).
 
     Labels count from 0 in the order in which a component's smallest node appears.
     """

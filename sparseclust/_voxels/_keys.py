@@ -1,6 +1,7 @@
 """Integer coordinates as 64-bit keys, and the neighbours of every voxel by merging sorted keys."""
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +53,8 @@ def pack_keys(coords: npt.NDArray[Any], *, pad: int = 0) -> VoxelKeys:
         weights[axis] = weights[axis + 1] * sizes[axis + 1]
     if weights[0] * sizes[0] >= 2**62:
         raise ValueError(
-            f"the coordinates span {' x '.join(map(str, sizes))} cells (column 0 first), more than a 64-bit key "
-            "can number; check for stray coordinates, or shift and crop the volume"
+            f"the coordinates span {' x '.join(map(str, sizes))} cells (column 0 first), more than a 64-bit "
+            "key can number; check for stray coordinates, or shift and crop the volume"
         )
     keys = np.zeros(len(coords), np.int64)
     for axis in range(c):
@@ -98,12 +99,14 @@ def offsets_within(radius: float, ndim: int) -> IntArray:
     half = [
         o
         for o in itertools.product(range(-reach, reach + 1), repeat=ndim)
-        if o < (0,) * ndim and sum(v * v for v in o) <= radius * radius
+        if o < (0,) * ndim and math.sqrt(sum(v * v for v in o)) <= radius
     ]
     return np.array(half, np.int64).reshape(-1, ndim)
 
 
 def component_labels(n: int, edges: IntArray) -> IntArray:
-    """Connected components of ``n`` nodes under ``edges`` (2, m), labelled in order of first appearance."""
-    labels: IntArray = _kernels.component_labels(n, np.ascontiguousarray(edges[0]), np.ascontiguousarray(edges[1]))
+    """Label the components of ``n`` nodes under ``edges`` (2, m) in order of first appearance."""
+    labels: IntArray = _kernels.component_labels(
+        n, np.ascontiguousarray(edges[0]), np.ascontiguousarray(edges[1])
+    )
     return labels

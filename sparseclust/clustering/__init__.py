@@ -1,12 +1,18 @@
 """From embeddings to clusters, and from voxels to connected pieces, on NumPy arrays or torch tensors."""
 
+from sparseclust.clustering._affinity import AffinityGraphClusterer
+from sparseclust.clustering._clusterer import GaussianKernelClusterer
 from sparseclust.clustering._gaussian import cluster_embeddings, gaussian_kernel
 from sparseclust.clustering._neighbours import connected_components, dbscan_voxels, neighbour_edges
+from sparseclust.clustering._repair import split_disconnected
 
 __all__ = [
+    "AffinityGraphClusterer",
+    "GaussianKernelClusterer",
     "cluster_embeddings",
     "connected_components",
     "dbscan_voxels",
     "gaussian_kernel",
     "neighbour_edges",
+    "split_disconnected",
 ]

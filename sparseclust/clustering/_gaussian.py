@@ -184,8 +184,8 @@ def cluster_embeddings(
     dense, ids = check.dense_groups(group, len(x))
     return find_clusters(
         x,
-        margins,
-        seediness,
+        check.margin_rows(margins, *x.shape),
+        check.seediness_rows(seediness, len(x)),
         group=dense,
         seed_thresholds=np.full(len(ids), check.not_nan("seed_threshold", seed_threshold)),
         kernel_thresholds=np.full(len(ids), check.open_unit("kernel_threshold", kernel_threshold)),
@@ -195,20 +195,15 @@ def cluster_embeddings(
 
 def find_clusters(
     x: FloatArray,
-    margins: Array,
-    seediness: Array,
+    sigma: FloatArray,
+    score: npt.NDArray[Any],
     *,
     group: IntArray,
     seed_thresholds: FloatArray,
     kernel_thresholds: FloatArray,
     rules: Rules,
 ) -> Clustering:
-    """Cluster with one pair of thresholds per group.
-
-    ``group`` counts from 0; ``x``, ``rules`` and the thresholds are checked, margins and seediness are not.
-    """
-    sigma = check.margin_rows(margins, *x.shape)
-    score = check.seediness_rows(seediness, len(x))
+    """Cluster checked arrays with one pair of thresholds per group; ``group`` counts from 0."""
     order = np.argsort(-score, kind="stable")
     if len(seed_thresholds) > 1:
         order = order[np.argsort(group[order], kind="stable")]

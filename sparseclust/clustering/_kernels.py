@@ -1,4 +1,4 @@
-"""Compiled loops. Gaussian kernels: one grid over the embeddings of a group, one ball query per seed.
+"""Compiled loops: Gaussian kernels by ball queries in a grid over the embeddings, and the joining of edges.
 
 Divisions follow IEEE 754 (``error_model="numpy"``): a kernel of width zero divides by zero and covers nothing
 but its own seed.
@@ -8,6 +8,8 @@ import math
 
 import numba
 import numpy as np
+
+from sparseclust._voxels._kernels import find, unite
 
 GRID_AXES = 3
 
@@ -85,13 +87,25 @@ def sort_by_cell(x, low, inverse, cells):
 
 
 @numba.njit(cache=True, error_model="numpy")
+def ball_cells(x, variance, i, exponent, low, inverse, cells, first, last):
+    """Write the first and last cell per axis that ball ``i`` may touch; none when its kernel has no width."""
+    for k in range(min(x.shape[1], GRID_AXES)):
+        # A little wider than the ball, so that rounding never leaves out a point of it.
+        reach = math.sqrt(exponent * variance[i, k if variance.shape[1] > 1 else 0]) * (1 + 1e-9) + 1e-150
+        first[k] = axis_cell(x[i, k] - reach, low[k], inverse[k], cells[k])
+        last[k] = axis_cell(x[i, k] + reach, low[k], inverse[k], cells[k])
+    if variance[i].min() == 0:
+        last[0] = first[0] - 1
+
+
+@numba.njit(cache=True, error_model="numpy")
 def grow_clusters(x, variance, candidates, exponent, argmax):
     """Find seeds and the cluster of every point; the points come sorted by falling seediness.
 
     Every cell that a ball touches is searched, so each point meets every seed whose kernel it exceeds the
     threshold of: its best kernel is found among the balls alone, without a table of points and seeds.
     """
-    n, d = x.shape
+    n = x.shape[0]
     low, inverse, cells = grid_layout(x, variance, exponent)
     start, place = sort_by_cell(x, low, inverse, cells)
     points = np.empty_like(x)
@@ -109,11 +123,7 @@ def grow_clusters(x, variance, candidates, exponent, argmax):
             continue
         divisor = variance[i, 0] if variance.shape[1] == 1 else 1.0
         limit = divisor * exponent
-        for k in range(min(d, GRID_AXES)):
-            # A little wider than the ball, so that rounding never leaves out a point of it.
-            reach = math.sqrt(exponent * variance[i, k if variance.shape[1] > 1 else 0]) * (1 + 1e-9) + 1e-150
-            first[k] = axis_cell(x[i, k] - reach, low[k], inverse[k], cells[k])
-            last[k] = axis_cell(x[i, k] + reach, low[k], inverse[k], cells[k])
+        ball_cells(x, variance, i, exponent, low, inverse, cells, first, last)
         for a in range(first[0], last[0] + 1):
             for b in range(first[1], last[1] + 1):
                 line = (a * cells[1] + b) * cells[2]
@@ -193,3 +203,19 @@ def cluster_groups(x, variance, order, splits, candidates, exponents, min_size, 
             seeds[found + k] = rows[group_seeds[k]]
         found += group_seeds.shape[0]
     return labels, seeds[:found].copy()
+
+
+@numba.njit(cache=True)
+def joining_edges(n, first, second, order, strong, min_size):
+    """Which edges join two pieces when taken in ``order``: strong ones, and all that leave a small piece."""
+    parent = np.arange(n)
+    size = np.ones(n, np.int64)
+    joins = np.zeros(order.shape[0], np.bool_)
+    for e in order:
+        a = find(parent, first[e])
+        b = find(parent, second[e])
+        if a != b and (strong[e] or size[a] < min_size or size[b] < min_size):
+            unite(parent, a, b)
+            size[find(parent, a)] = size[a] + size[b]
+            joins[e] = True
+    return joins

@@ -144,3 +144,21 @@ def dbscan(n: int, edges: IntArray, min_samples: int) -> IntArray:
                     stack.extend(neighbours[at])
         found += 1
     return labels
+
+
+def affinity_pieces(
+    n: int, edges: IntArray, affinity: FloatArray, threshold: float, min_size: int
+) -> IntArray:
+    """Join along the strongest permitted edge, again and again, until none is left."""
+    piece = np.arange(n)
+    while True:
+        size = np.bincount(piece, minlength=n)
+        permitted = [
+            (-affinity[e], e)
+            for e, (a, b) in enumerate(piece[edges].T.tolist())
+            if a != b and (affinity[e] >= threshold or min(size[a], size[b]) < min_size)
+        ]
+        if not permitted:
+            return np.unique(piece, return_inverse=True)[1]
+        a, b = sorted(piece[edges[:, min(permitted)[1]]].tolist())
+        piece[piece == b] = a

@@ -113,10 +113,10 @@ def distance(name: str, value: float) -> float:
     return float(value)
 
 
-def count(name: str, value: int) -> int:
-    """Check an integer >= 1."""
-    if int(value) != value or value < 1:
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+def count(name: str, value: int, *, least: int = 1) -> int:
+    """Check an integer of at least ``least``."""
+    if value < least or int(value) != value:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
     return int(value)
 
 

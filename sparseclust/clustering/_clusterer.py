@@ -1,0 +1,136 @@
+"""The Gaussian-kernel clusterer as an estimator, with thresholds per semantic class."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust.clustering import _validate as check
+from sparseclust.clustering._dispatch import Array, accepts_tensors
+from sparseclust.clustering._gaussian import Assignment, Backend, Leftover, Rules, find_clusters
+from sparseclust.clustering._parameters import Parameters
+from sparseclust.clustering._validate import FloatArray, IntArray
+
+
+@dataclasses.dataclass(eq=False)
+class GaussianKernelClusterer(Parameters):
+    """Cluster points by the Gaussian kernels of their seeds; remembers the kernels it found.
+
+    Parameters
+    ----------
+    seed_threshold, kernel_threshold : float or mapping of int to float
+        One value, or one per semantic class.
+    min_size, assignment, leftover, backend
+        As in :func:`cluster_embeddings`, which holds the rules.
+
+    Attributes
+    ----------
+    labels_ : (n,) int64
+        What :meth:`fit_predict` returned, as a NumPy array, like the others.
+    seeds_ : (k,) int64
+        Row of each cluster's seed.
+    centroids_ : (k, d) float64
+        Embedding of each seed, the centre of the kernel.
+    margins_ : (k, 1) or (k, d) float64
+        Width of each kernel.
+    scores_ : (k,) float
+        Seediness of each seed.
+
+    Examples
+    --------
+    >>> from sparseclust.clustering import GaussianKernelClusterer
+    >>> clusterer = GaussianKernelClusterer(seed_threshold={0: 0.5, 1: 0.9})
+    >>> embeddings = [[0.0], [0.1], [0.0], [1.0]]
+    >>> clusterer.fit_predict(embeddings, [0.2] * 4, [0.8, 0.7, 0.8, 0.95], semantic=[0, 0, 1, 1]).tolist()
+    [0, 0, -1, 1]
+    >>> clusterer.seeds_.tolist()
+    [0, 3]
+    """
+
+    seed_threshold: float | Mapping[int, float] = 0.0
+    kernel_threshold: float | Mapping[int, float] = 0.5
+    _: dataclasses.KW_ONLY
+    min_size: int = 1
+    assignment: Assignment = "greedy"
+    leftover: Leftover = "noise"
+    backend: Backend = "auto"
+    labels_: IntArray = dataclasses.field(init=False, repr=False)
+    seeds_: IntArray = dataclasses.field(init=False, repr=False)
+    centroids_: FloatArray = dataclasses.field(init=False, repr=False)
+    margins_: FloatArray = dataclasses.field(init=False, repr=False)
+    scores_: npt.NDArray[Any] = dataclasses.field(init=False, repr=False)
+
+    @accepts_tensors
+    def fit_predict(
+        self,
+        embeddings: Array,
+        margins: Array,
+        seediness: Array,
+        *,
+        semantic: Array | None = None,
+        event: Array | None = None,
+    ) -> npt.NDArray[Any]:
+        """Cluster each class of each event on its own.
+
+        Parameters
+        ----------
+        embeddings : (n, d) float
+        margins : (n,), (n, 1) or (n, d) float
+        seediness : (n,) float
+        semantic, event : (n,) integers, optional
+            Class and event of each point.
+
+        Returns
+        -------
+        labels : (n,) int64
+            -1, or a number counted from 0: events in ascending order, inside an event classes in ascending
+            order, inside a class clusters in order of discovery.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :func:`cluster_embeddings`, and if a threshold misses a class that occurs.
+        """
+        rules = Rules(self.min_size, self.assignment, self.leftover, self.backend).checked()
+        x = check.embedding_rows(embeddings)
+        sigma = check.margin_rows(margins, *x.shape)
+        score = check.seediness_rows(seediness, len(x))
+        kind, classes = check.dense_groups(semantic, len(x), name="semantic")
+        in_event, _ = check.dense_groups(event, len(x), name="event")
+        group, pairs = check.dense_groups(in_event * len(classes) + kind, len(x))
+        kind_of_group = pairs % max(len(classes), 1)
+        names = None if semantic is None else classes
+        self.labels_, self.seeds_ = find_clusters(
+            x,
+            sigma,
+            score,
+            group=group,
+            seed_thresholds=_per_class("seed_threshold", self.seed_threshold, names, check.not_nan)[
+                kind_of_group
+            ],
+            kernel_thresholds=_per_class("kernel_threshold", self.kernel_threshold, names, check.open_unit)[
+                kind_of_group
+            ],
+            rules=rules,
+        )
+        self.centroids_, self.margins_, self.scores_ = x[self.seeds_], sigma[self.seeds_], score[self.seeds_]
+        return self.labels_
+
+
+def _per_class(
+    name: str,
+    threshold: float | Mapping[int, float],
+    classes: npt.NDArray[Any] | None,
+    checked: Callable[[str, float], float],
+) -> FloatArray:
+    """One checked threshold per class; ``classes`` is None when the caller named none."""
+    if not isinstance(threshold, Mapping):
+        return np.full(1 if classes is None else len(classes), checked(name, threshold))
+    if classes is None:
+        raise ValueError(f"{name} is given per class, so the class of each point is needed: pass semantic=")
+    missing = [int(c) for c in classes if int(c) not in threshold]
+    if missing:
+        raise ValueError(f"{name} has no value for the classes {missing}; it has {sorted(threshold)}")
+    return np.array([checked(f"{name}[{c}]", threshold[int(c)]) for c in classes], np.float64)
