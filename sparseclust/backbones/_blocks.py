@@ -11,12 +11,18 @@ Norm = Literal["batch", "layer", "none"]
 _NORMS: dict[str, type[nn.Module]] = {"batch": BatchNorm, "layer": LayerNorm}
 
 
-def norm_act(norm: Norm, channels: int) -> nn.Sequential:
-    """Return the normalisation, where there is one, followed by a LeakyReLU of slope 0.01."""
-    if norm != "none" and norm not in _NORMS:
+def make_norm(norm: Norm, channels: int) -> nn.Module:
+    """Return the normalisation of that name; the identity for "none"."""
+    if norm == "none":
+        return nn.Identity()
+    if norm not in _NORMS:
         raise ValueError(f"norm must be 'batch', 'layer' or 'none', got {norm!r}")
-    before = [] if norm == "none" else [_NORMS[norm](channels)]
-    return nn.Sequential(*before, LeakyReLU())
+    return _NORMS[norm](channels)
+
+
+def norm_act(norm: Norm, channels: int) -> nn.Sequential:
+    """Return a normalisation followed by a LeakyReLU of slope 0.01."""
+    return nn.Sequential(make_norm(norm, channels), LeakyReLU())
 
 
 class ResidualBlock(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from sparseclust.backbones._blocks import Norm, norm_act, residual_blocks
+from sparseclust.backbones._blocks import Norm, make_norm, norm_act, residual_blocks
 from sparseclust.sparse import InverseConv, SparseTensor, StridedConv, SubmanifoldConv
 
 
@@ -117,7 +117,7 @@ class UResNetDecoder(nn.Module):
 
     Notes
     -----
-    The result has passed a last norm and activation, ready for linear heads.
+    The result has passed a last norm but no activation: heads are linear in it.
 
     Examples
     --------
@@ -145,7 +145,7 @@ class UResNetDecoder(nn.Module):
         self.levels = nn.ModuleList(
             residual_blocks(2 * fine, fine, reps, norm=norm, ndim=ndim) for fine, _ in steps
         )
-        self.last = norm_act(norm, self.out_channels)
+        self.last = make_norm(norm, self.out_channels)
 
     def forward(self, pyramid: Sequence[SparseTensor]) -> SparseTensor:
         """Return features on the voxels of ``pyramid[0]``."""
