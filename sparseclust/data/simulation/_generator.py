@@ -19,15 +19,17 @@ from sparseclust.data.simulation._kernels_particles import (
     POSITION,
     RECORD,
     Detector,
+    Run,
 )
 from sparseclust.data.simulation._kernels_random import new_stream
 from sparseclust.data.simulation._kernels_transport import transport
 from sparseclust.data.simulation._labels import FloatArray, label_event
 from sparseclust.data.simulation._material import LIQUID_ARGON, tabulate
-from sparseclust.data.simulation._mix import PARTICLES, EventMix, Primary, draw_primaries
+from sparseclust.data.simulation._mix import PARTICLES, EventMix, Primary, check_primary, draw_primaries
 
 MAX_SPATIAL_SIZE = 16384  # beyond it a voxel and its family no longer fit one 64-bit key
 PRIMARY_LANE, TRANSPORT_LANE = 0, 1
+CAPACITY = 1 << 14  # deposits that fit the buffers at first
 
 
 class EventGenerator:
@@ -49,8 +51,8 @@ class EventGenerator:
 
     Raises
     ------
-    ValueError
-        If an argument is out of range; the message says what is expected.
+    ValueError, TypeError
+        If an argument is out of range or of another kind.
 
     Notes
     -----
@@ -87,18 +89,14 @@ class EventGenerator:
             raise ValueError(f"voxel_size must be a positive length in cm, got {voxel_size}")
         if small not in ("scatter", "parent"):
             raise ValueError(f"small must be 'scatter' or 'parent', got {small!r}")
+        if not isinstance(mix, str | EventMix):
+            raise TypeError(f"mix must be an EventMix or the name of a preset, got {type(mix).__name__}")
         self.mix = EventMix.preset(mix) if isinstance(mix, str) else mix
         self.seed = _seed(rng)
         self.spatial_size = spatial_size
         self.voxel_size = voxel_size
         self.small = small
         self._next = 0
-
-    def __repr__(self) -> str:
-        return (
-            f"EventGenerator({self.mix}, rng={self.seed}, spatial_size={self.spatial_size}, "
-            f"voxel_size={self.voxel_size}, small={self.small!r})"
-        )
 
     def event(self, index: int | None = None) -> Event:
         """Simulate one event.
@@ -128,6 +126,11 @@ class EventGenerator:
         """Simulate given particles, with the random numbers of event ``index``.
 
         ``generator.transport(generator.primaries(i), i)`` is ``generator.event(i)``.
+
+        Raises
+        ------
+        ValueError
+            If a particle is unknown, its energy not in 0.01 MeV to 20 GeV, or its direction no unit vector.
         """
         _check_word("index", index)
         deposits, particles, detector = self._transport(primaries, index)
@@ -139,14 +142,14 @@ class EventGenerator:
         size, voxel = self.spatial_size, self.voxel_size
         detector = Detector(size, size + 2, voxel, LIQUID_ARGON.xi, LIQUID_ARGON.radiation_length)
         start = _records(primaries)
-        capacity = 1 << 14
+        capacity = CAPACITY
         while True:
             particles = np.empty((len(start) + capacity // 4, RECORD))
             particles[: len(start)] = start
             deposits = np.empty((capacity, DEPOSIT))
             counts = np.array([len(start), 0, 0])
             stream = new_stream(self.seed, index, TRANSPORT_LANE)
-            transport(stream, particles, deposits, counts, tables, detector)
+            transport(Run(stream, particles, deposits, counts, tables, detector))
             if not counts[FULL]:
                 return deposits[: counts[N_DEPOSITS]], particles[: counts[N_PARTICLES]], detector
             capacity *= 2
@@ -198,6 +201,7 @@ def _records(primaries: Sequence[Primary]) -> FloatArray:
     """Primaries as particle records."""
     records = np.zeros((len(primaries), RECORD))
     for record, primary in zip(records, primaries):
+        check_primary(primary)
         record[CODE] = PARTICLES.index(primary.particle)
         record[PARENT] = -1
         record[INTERACTION] = primary.interaction

@@ -4,6 +4,8 @@ import math
 from typing import NamedTuple
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
 from sparseclust.data.simulation._kernels_random import uniform
 
@@ -63,10 +65,21 @@ class Detector(NamedTuple):
     radiation_length: float  # cm
 
 
+class Run(NamedTuple):
+    """All that the transport of one event reads and writes."""
+
+    stream: npt.NDArray[np.uint64]
+    particles: npt.NDArray[np.float64]  # (capacity, RECORD)
+    deposits: npt.NDArray[np.float64]  # (capacity, DEPOSIT)
+    counts: npt.NDArray[np.int64]
+    tables: npt.NDArray[np.float64]
+    detector: Detector
+
+
 @numba.njit(cache=True)
-def outside(detector, position, margin):
+def outside(run, position, margin):
     """Whether a position is more than ``margin`` cm outside the volume."""
-    top = detector.size * detector.voxel_size + margin
+    top = run.detector.size * run.detector.voxel_size + margin
     x, y, z = position
     return min(x, y, z) < -margin or max(x, y, z) > top
 
@@ -106,27 +119,28 @@ def isotropic(stream):
 
 
 @numba.njit(cache=True)
-def push(particles, counts, code, parent, process, energy, position, direction):
+def push(run, code, parent, process, energy, position, direction):
     """Append a particle; it waits for its transport and belongs to its parent's interaction."""
-    n = counts[N_PARTICLES]
-    if n == particles.shape[0]:
-        counts[FULL] = 1
+    n = run.counts[N_PARTICLES]
+    if n == run.particles.shape[0]:
+        run.counts[FULL] = 1
         return
-    record = particles[n]
+    record = run.particles[n]
     record[CODE] = code
     record[PARENT] = parent
     record[PROCESS] = process
-    record[INTERACTION] = particles[parent, INTERACTION]
+    record[INTERACTION] = run.particles[parent, INTERACTION]
     record[ENERGY] = energy
     for axis in range(3):
         record[POSITION + axis] = position[axis]
         record[DIRECTION + axis] = direction[axis]
-    counts[N_PARTICLES] = n + 1
+    run.counts[N_PARTICLES] = n + 1
 
 
 @numba.njit(cache=True)
-def deposit(deposits, counts, detector, particle, energy, position):
+def deposit(run, particle, energy, position):
     """Record energy in the voxel that holds the position; nothing outside the volume is recorded."""
+    detector = run.detector
     x, y, z = position
     if energy <= 0.0 or min(x, y, z) < 0.0:
         return
@@ -136,14 +150,14 @@ def deposit(deposits, counts, detector, particle, energy, position):
     if max(i, j, k) >= detector.size:
         return
     key = float(((i + 1) * detector.base + j + 1) * detector.base + k + 1)
-    n = counts[N_DEPOSITS]
-    if n > 0 and deposits[n - 1, VOXEL] == key and deposits[n - 1, PARTICLE] == particle:
-        deposits[n - 1, DEPOSITED] += energy
+    n = run.counts[N_DEPOSITS]
+    if n > 0 and run.deposits[n - 1, VOXEL] == key and run.deposits[n - 1, PARTICLE] == particle:
+        run.deposits[n - 1, DEPOSITED] += energy
         return
-    if n == deposits.shape[0]:
-        counts[FULL] = 1
+    if n == run.deposits.shape[0]:
+        run.counts[FULL] = 1
         return
-    deposits[n, VOXEL] = key
-    deposits[n, PARTICLE] = particle
-    deposits[n, DEPOSITED] = energy
-    counts[N_DEPOSITS] = n + 1
+    run.deposits[n, VOXEL] = key
+    run.deposits[n, PARTICLE] = particle
+    run.deposits[n, DEPOSITED] = energy
+    run.counts[N_DEPOSITS] = n + 1

@@ -25,55 +25,55 @@ MARGIN = 60.0  # cm around the volume within which photons may still come back
 
 
 @numba.njit(cache=True)
-def transport_photon(stream, particles, deposits, counts, tables, detector, i, energy, position, direction):
+def transport_photon(run, i, energy, position, direction):
     """Follow a photon until it converts, is absorbed, or leaves."""
     while energy >= PHOTON_CUT:
         place = locate(energy)
-        pair = look_up(tables, PAIR_RATE, place)
-        compton = look_up(tables, COMPTON_RATE, place)
-        total = pair + compton + look_up(tables, PHOTO_RATE, place)
-        position = advance(position, direction, exponential(stream) / total)
-        if outside(detector, position, MARGIN):
+        pair = look_up(run.tables, PAIR_RATE, place)
+        compton = look_up(run.tables, COMPTON_RATE, place)
+        total = pair + compton + look_up(run.tables, PHOTO_RATE, place)
+        position = advance(position, direction, exponential(run.stream) / total)
+        if outside(run, position, MARGIN):
             return
-        which = uniform(stream) * total
+        which = uniform(run.stream) * total
         if which < pair and energy > 2.0 * ELECTRON_MASS:
-            produce_pair(stream, particles, counts, i, energy, position, direction)
+            produce_pair(run, i, energy, position, direction)
             return
         if which < pair + compton:
-            left, cosine = klein_nishina(stream, energy)
-            azimuth = 2.0 * math.pi * uniform(stream)
+            left, cosine = klein_nishina(run.stream, energy)
+            azimuth = 2.0 * math.pi * uniform(run.stream)
             recoil = energy * (1.0 - left)
             momentum = math.sqrt(recoil * (recoil + 2.0 * ELECTRON_MASS))
             along = energy * (1.0 - left * cosine) / max(momentum, 1e-12)
             path = rotate(direction, min(1.0, along), azimuth + math.pi)
-            release_electron(particles, deposits, counts, detector, i, recoil, position, path)
+            release_electron(run, i, recoil, position, path)
             direction = rotate(direction, cosine, azimuth)
             energy *= left
         else:
-            release_electron(particles, deposits, counts, detector, i, energy, position, isotropic(stream))
+            release_electron(run, i, energy, position, isotropic(run.stream))
             return
-    deposit(deposits, counts, detector, i, energy, position)
+    deposit(run, i, energy, position)
 
 
 @numba.njit(cache=True)
-def release_electron(particles, deposits, counts, detector, i, energy, position, direction):
+def release_electron(run, i, energy, position, direction):
     """Set an electron free: a particle of its own, or a deposit where it would not move."""
     if energy > ELECTRON_CUT:
-        push(particles, counts, ELECTRON, i, ELECTROMAGNETIC, energy, position, direction)
+        push(run, ELECTRON, i, ELECTROMAGNETIC, energy, position, direction)
     else:
-        deposit(deposits, counts, detector, i, energy, position)
+        deposit(run, i, energy, position)
 
 
 @numba.njit(cache=True)
-def produce_pair(stream, particles, counts, i, energy, position, direction):
+def produce_pair(run, i, energy, position, direction):
     """Electron and positron share the energy evenly at random, each at an angle of about m / E."""
     shared = energy - 2.0 * ELECTRON_MASS
-    share = uniform(stream)
-    azimuth = 2.0 * math.pi * uniform(stream)
+    share = uniform(run.stream)
+    azimuth = 2.0 * math.pi * uniform(run.stream)
     for code in (ELECTRON, POSITRON):
-        angle = min(2.0 * ELECTRON_MASS / energy * math.sqrt(exponential(stream)), 1.5)
+        angle = min(2.0 * ELECTRON_MASS / energy * math.sqrt(exponential(run.stream)), 1.5)
         path = rotate(direction, math.cos(angle), azimuth)
-        push(particles, counts, code, i, ELECTROMAGNETIC, share * shared, position, path)
+        push(run, code, i, ELECTROMAGNETIC, share * shared, position, path)
         share = 1.0 - share
         azimuth += math.pi
 

@@ -19,23 +19,21 @@ from sparseclust.data.simulation._kernels_photons import transport_photon
 
 
 @numba.njit(cache=True)
-def transport(stream, particles, deposits, counts, tables, detector):
+def transport(run):
     """Transport all particles; a buffer too small sets ``counts[FULL]`` and cuts the work short."""
     i = 0
-    while i < counts[N_PARTICLES] and counts[FULL] == 0:
-        record = particles[i]
+    while i < run.counts[N_PARTICLES] and run.counts[FULL] == 0:
+        record = run.particles[i]
         code = int(record[CODE])
         energy = record[ENERGY]
         at = (record[POSITION], record[POSITION + 1], record[POSITION + 2])
         along = (record[DIRECTION], record[DIRECTION + 1], record[DIRECTION + 2])
         if code == GAMMA:
-            transport_photon(stream, particles, deposits, counts, tables, detector, i, energy, at, along)
+            transport_photon(run, i, energy, at, along)
         elif code <= POSITRON:
-            transport_electron(
-                stream, particles, deposits, counts, tables, detector, i, code, energy, at, along
-            )
+            transport_electron(run, i, code, energy, at, along)
         elif code == PI_ZERO:
-            decay_pi_zero(stream, particles, counts, i, energy, at, along)
+            decay_pi_zero(run, i, energy, at, along)
         else:
-            transport_heavy(stream, particles, deposits, counts, tables, detector, i, code, energy, at, along)
+            transport_heavy(run, i, code, energy, at, along)
         i += 1

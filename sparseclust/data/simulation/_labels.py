@@ -105,23 +105,27 @@ def _own_voxels(deposits: FloatArray, root: IntArray, kind: IntArray, detector: 
     """Sum the deposits by family and voxel, drop what is below threshold, give each voxel to one family."""
     volume = detector.base**3
     particle = deposits[:, PARTICLE].astype(np.int64)
-    own = np.where(root[particle] == particle, deposits[:, DEPOSITED], 0.0)
-    keys, row = np.unique(root[particle] * volume + deposits[:, VOXEL].astype(np.int64), return_inverse=True)
-    energy = np.bincount(row, deposits[:, DEPOSITED], len(keys))
-    own = np.bincount(row, own, len(keys))
-    keep = energy >= VOXEL_THRESHOLD
+    cell = root[particle] * volume + deposits[:, VOXEL].astype(np.int64)
+    keys, row = np.unique(cell, return_inverse=True)
+    energy = _sum_rows(row, deposits[:, DEPOSITED], len(keys))
+    own = _sum_rows(row, (root[particle] == particle) * deposits[:, DEPOSITED], len(keys))
+    keep = np.flatnonzero(energy >= VOXEL_THRESHOLD)
     energy, own = energy[keep], own[keep]
     family, voxel = np.divmod(keys[keep], volume)
 
-    voxels_of = np.bincount(family, minlength=len(kind))
-    kind = np.where((kind == TRACK) & (voxels_of < TRACK_SIZE), LOW_ENERGY, kind)
+    reach = np.bincount(family, minlength=len(kind))
+    kind = np.where((kind == TRACK) & (reach < TRACK_SIZE), LOW_ENERGY, kind)
     order = np.lexsort((-energy, OWNER_RANK[kind[family]], voxel))
     first = np.flatnonzero(np.diff(voxel[order], prepend=-1))
-    owner = order[first]
-    total = np.add.reduceat(energy[order], first) if len(first) else energy
-    by_family = np.argsort(owner)
-    rows = owner[by_family]
+    total: FloatArray = np.add.reduceat(energy[order], first)
+    by_family = np.argsort(order[first])
+    rows = order[first][by_family]
     return _Voxels(voxel[rows], family[rows], total[by_family], own[rows], kind)
+
+
+def _sum_rows(row: IntArray, values: FloatArray, n: int) -> FloatArray:
+    """Sum of the values of each row; float64 even without any."""
+    return np.bincount(row, values, n).astype(np.float64)
 
 
 def _find_pieces(voxels: _Voxels, deltas: IntArray, detector: Detector) -> _Pieces:
@@ -136,7 +140,7 @@ def _find_pieces(voxels: _Voxels, deltas: IntArray, detector: Detector) -> _Piec
     family = np.zeros(len(size), np.int64)
     family[label] = voxels.family
     core = np.isin(voxels.kind[family], (MICHEL, DELTA))
-    weight = np.where(core, np.bincount(label, voxels.own, len(size)), size)
+    weight = np.where(core, _sum_rows(label, voxels.own, len(size)), size)
     order = np.lexsort((-weight, family))
     main = np.full(len(voxels.kind), -1, np.int64)
     present, first = np.unique(family[order], return_index=True)

@@ -122,7 +122,8 @@ def tabulate(material: Material) -> FloatArray:
 
 def grid_energies() -> FloatArray:
     """Kinetic energies of the grid in MeV, evenly spaced in their logarithm."""
-    return np.exp(grid.LOG_LOWEST + grid.LOG_STEP * np.arange(grid.GRID_POINTS))
+    steps = np.arange(grid.GRID_POINTS, dtype=np.float64)
+    return np.asarray(np.exp(grid.LOG_LOWEST + grid.LOG_STEP * steps))
 
 
 def density_effect(beta_gamma: FloatArray, material: Material) -> FloatArray:
@@ -227,7 +228,7 @@ def _maximon_high(k: FloatArray) -> FloatArray:
     fourth = 3.0 / 16.0 * log + 1.0 / 8.0
     sixth = 29.0 / (9.0 * 256.0) * log - 77.0 / (27.0 * 512.0)
     u = 2.0 / k
-    return 28.0 / 9.0 * log - 218.0 / 27.0 + u**2 * second - u**4 * fourth - u**6 * sixth
+    return np.asarray(28.0 / 9.0 * log - 218.0 / 27.0 + u**2 * second - u**4 * fourth - u**6 * sixth)
 
 
 def compton(energy: FloatArray, material: Material) -> FloatArray:

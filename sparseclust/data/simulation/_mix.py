@@ -94,7 +94,7 @@ class PrimaryGroup:
         highest = sum(s.count[1] for s in self.species)
         if self.n[0] < lowest or self.n[1] > highest:
             raise ValueError(
-                f"n = {tuple(self.n)} particles cannot be drawn from species that give {lowest} to {highest}; "
+                f"n = {tuple(self.n)} cannot be drawn from species giving {lowest} to {highest} particles; "
                 "widen the counts of the species or narrow n"
             )
 
@@ -144,6 +144,19 @@ class EventMix:
         if name not in _PRESETS:
             raise ValueError(f"no mix is called {name!r}; choose one of {', '.join(map(repr, _PRESETS))}")
         return _PRESETS[name]
+
+
+def check_primary(primary: Primary) -> None:
+    """Raise ValueError for a primary that cannot be transported."""
+    _check_particle(primary.particle)
+    if not LOWEST <= primary.energy <= HIGHEST:
+        raise ValueError(
+            f"energy must be {LOWEST} to {HIGHEST} MeV, got {primary.energy} for {primary.particle}"
+        )
+    if not np.isfinite(primary.position).all():
+        raise ValueError(f"position must be finite, got {primary.position}")
+    if not abs(np.linalg.norm(primary.direction) - 1.0) < 1e-6:
+        raise ValueError(f"direction must be a unit vector, got {primary.direction}; divide it by its norm")
 
 
 def draw_primaries(mix: EventMix, extent: float, stream: npt.NDArray[np.uint64]) -> list[Primary]:
@@ -220,10 +233,11 @@ _PRESETS = {
         vertex=PrimaryGroup(
             (4, 10),
             (
-                Species(("e-", "e+", "mu-", "mu+"), (1, 3), (50.0, 600.0), 1.0),
-                Species(("pi0",), (0, 2), (20.0, 300.0), 1.0),
+                Species(("mu-", "mu+"), (0, 4), (50.0, 600.0), 1.1),
+                Species(("e-", "e+"), (0, 2), (50.0, 600.0), 0.6),
+                Species(("pi0",), (0, 3), (20.0, 300.0), 0.8),
                 Species(("pi+", "pi-"), (0, 4), (50.0, 400.0), 1.0),
-                Species(("p",), (0, 4), (50.0, 400.0), 1.0),
+                Species(("p",), (0, 4), (50.0, 400.0), 1.1),
             ),
         ),
     ),
