@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sparseclust.clustering import cluster_embeddings, gaussian_kernel
 
 RULES = list(itertools.product(("greedy", "argmax"), ("noise", "nearest")))
@@ -18,7 +19,11 @@ def problems(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     lattice = rng.integers(-3, 4, (n, d)) / 4
-    x = lattice if draw(st.booleans()) else rng.normal(size=(n, d)) * draw(st.sampled_from([1e-8, 0.3, 1.0, 1e8]))
+    x = (
+        lattice
+        if draw(st.booleans())
+        else rng.normal(size=(n, d)) * draw(st.sampled_from([1e-8, 0.3, 1.0, 1e8]))
+    )
     widths = draw(st.sampled_from([[0.0, 0.25, 0.5], [0.1, 0.3], [1e-4, 1e-2, 1.0], [5.0], [0.0]]))
     margins = rng.choice(widths, draw(st.sampled_from([(n,), (n, 1), (n, d)])))
     groups = draw(st.sampled_from([None, [0], [-3, 2**40, 7], list(range(20))]))
@@ -28,7 +33,9 @@ def problems(draw):
         "seediness": rng.choice([0.0, 0.25, 0.5, 0.75, 1.0, rng.random()], n).astype(dtype),
         "group": None if groups is None else rng.choice(groups, n),
         "seed_threshold": draw(st.sampled_from([0.0, 0.5, 0.9])),
-        "kernel_threshold": draw(st.sampled_from([0.01, float(np.exp(-0.5)), 0.5, float(np.exp(-2.0)), 0.99])),
+        "kernel_threshold": draw(
+            st.sampled_from([0.01, float(np.exp(-0.5)), 0.5, float(np.exp(-2.0)), 0.99])
+        ),
         "min_size": draw(st.integers(1, 4)),
     }
 
@@ -47,7 +54,12 @@ def test_labels_equal_the_reference_on_many_points(rng, rule, dim):
     centres = rng.uniform(-1, 1, (40, dim))
     x = centres[rng.integers(0, 40, n)] + rng.normal(size=(n, dim)) * 0.05
     problem = (x, 10.0 ** rng.uniform(-3, 0, n), rng.random(n))
-    options = {"assignment": rule[0], "leftover": rule[1], "group": rng.integers(0, 3, n), "seed_threshold": 0.3}
+    options = {
+        "assignment": rule[0],
+        "leftover": rule[1],
+        "group": rng.integers(0, 3, n),
+        "seed_threshold": 0.3,
+    }
     assert np.array_equal(
         cluster_embeddings(*problem, **options), cluster_embeddings(*problem, **options, backend="reference")
     )
@@ -72,7 +84,12 @@ def test_a_group_is_clustered_as_if_alone(problem, rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_the_order_of_the_rows_does_not_matter(rng, rule):
     n = 400
-    x, margins, seediness, group = rng.random((n, 3)), rng.random(n) * 0.3, rng.random(n), rng.integers(0, 4, n)
+    x, margins, seediness, group = (
+        rng.random((n, 3)),
+        rng.random(n) * 0.3,
+        rng.random(n),
+        rng.integers(0, 4, n),
+    )
     order = rng.permutation(n)
     options = {"assignment": rule[0], "leftover": rule[1], "seed_threshold": 0.4}
     labels = cluster_embeddings(x, margins, seediness, group=group, **options)
@@ -100,7 +117,9 @@ def test_equal_seediness_takes_the_first_row_first():
 def test_the_edge_of_a_kernel_is_outside(assignment):
     radius = np.sqrt(2 * np.log(2))
     x = np.array([[0.0], [radius * (1 - 1e-12)], [radius * (1 + 1e-12)]])
-    labels = cluster_embeddings(x, [1.0, 1.0, 1.0], [1.0, 0.1, 0.1], seed_threshold=0.5, assignment=assignment)
+    labels = cluster_embeddings(
+        x, [1.0, 1.0, 1.0], [1.0, 0.1, 0.1], seed_threshold=0.5, assignment=assignment
+    )
     assert labels.tolist() == [0, 0, -1]
 
 
@@ -147,7 +166,12 @@ def test_no_point_and_no_seed(rule, dim):
     empty = cluster_embeddings(np.zeros((0, dim)), np.zeros(0), np.zeros(0), **options)
     assert empty.shape == (0,)
     assert empty.dtype == np.int64
-    assert cluster_embeddings(np.zeros((4, dim)), np.ones(4), np.zeros(4), seed_threshold=0.5, **options).tolist() == [-1] * 4
+    assert (
+        cluster_embeddings(
+            np.zeros((4, dim)), np.ones(4), np.zeros(4), seed_threshold=0.5, **options
+        ).tolist()
+        == [-1] * 4
+    )
 
 
 def test_infinite_margins_and_extreme_embeddings_end():
@@ -156,7 +180,9 @@ def test_infinite_margins_and_extreme_embeddings_end():
         for assignment, leftover in RULES:
             options = {"assignment": assignment, "leftover": leftover}
             labels = cluster_embeddings(x, margins, [0.1, 0.3, 0.2], **options)
-            assert np.array_equal(labels, cluster_embeddings(x, margins, [0.1, 0.3, 0.2], **options, backend="reference"))
+            assert np.array_equal(
+                labels, cluster_embeddings(x, margins, [0.1, 0.3, 0.2], **options, backend="reference")
+            )
 
 
 def test_read_only_and_strided_arrays_are_taken_as_they_are(rng):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from sparseclust._voxels import component_labels, offsets_within, pack_keys, shifted_pairs
 
 rows_of_three = arrays(np.int64, st.tuples(st.integers(0, 40), st.just(3)), elements=st.integers(-5, 5))
@@ -50,11 +51,15 @@ def test_shifted_pairs_are_the_pairs_that_differ_by_a_delta(coords):
     source, target, splits = shifted_pairs(keys, deltas)
     for k, delta in enumerate(deltas):
         found = list(zip(source[splits[k] : splits[k + 1]], target[splits[k] : splits[k + 1]]))
-        expected = [(i, j) for j, i in itertools.product(range(len(keys)), repeat=2) if keys[i] == keys[j] + delta]
+        expected = [
+            (i, j) for j, i in itertools.product(range(len(keys)), repeat=2) if keys[i] == keys[j] + delta
+        ]
         assert found == expected
 
 
-@pytest.mark.parametrize(("radius", "ndim", "neighbours"), [(1, 3, 6), (1.5, 3, 18), (1.999, 3, 26), (1.999, 2, 8)])
+@pytest.mark.parametrize(
+    ("radius", "ndim", "neighbours"), [(1, 3, 6), (1.5, 3, 18), (1.999, 3, 26), (1.999, 2, 8)]
+)
 def test_known_numbers_of_neighbours(radius, ndim, neighbours):
     assert 2 * len(offsets_within(radius, ndim)) == neighbours
 
@@ -64,7 +69,9 @@ def test_a_radius_that_is_a_square_root_includes_its_own_distance(squared):
     offsets = offsets_within(math.sqrt(squared), 3)
     inside = [o for o in itertools.product(range(-5, 6), repeat=3) if 0 < sum(v * v for v in o) <= squared]
     assert len(inside) == 2 * len(offsets)
-    assert {tuple(o) for o in offsets.tolist()} | {tuple(-v for v in o) for o in offsets.tolist()} == set(inside)
+    assert {tuple(o) for o in offsets.tolist()} | {tuple(-v for v in o) for o in offsets.tolist()} == set(
+        inside
+    )
 
 
 def test_a_radius_below_one_has_no_offset():
@@ -82,4 +89,6 @@ def test_components_are_numbered_by_first_appearance(n, data):
     for k in range(n):
         reached |= reached[:, [k]] & reached[[k], :]
     assert np.array_equal(labels[:, None] == labels, reached)
-    assert np.array_equal(labels[np.sort(np.unique(labels, return_index=True)[1])], np.arange(len(set(labels))))
+    assert np.array_equal(
+        labels[np.sort(np.unique(labels, return_index=True)[1])], np.arange(len(set(labels)))
+    )

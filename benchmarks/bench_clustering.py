@@ -1,0 +1,164 @@
+"""Clusterers against their peers: equal labels first, then medians of wall time in one process.
+
+Run ``python benchmarks/bench_clustering.py [--quick]``. Set OMP_NUM_THREADS=1 to compare one thread with one.
+"""
+
+import argparse
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.cluster import DBSCAN
+
+from sparseclust.clustering import (
+    AffinityGraphClusterer,
+    cluster_embeddings,
+    connected_components,
+    dbscan_voxels,
+    neighbour_edges,
+)
+
+Row = tuple[str, str, float, float]
+
+
+def numpy_loop(x: Any, margins: Any, seediness: Any, s0: float, p0: float) -> Any:
+    """The operations of the 2020 code: every kernel on every point, then the argmax over the stack of kernels."""
+    free = seediness.copy()
+    kernels = []
+    covered = np.zeros(len(x), bool)
+    while (i := int(np.argmax(free))) is not None and free[i] >= s0:
+        p = np.exp(-np.sum((x - x[i]) ** 2, axis=1) / (2 * margins[i] ** 2))
+        kernels.append(p)
+        covered |= p > p0
+        free[p > p0] = -1
+    return np.where(covered, np.argmax(np.stack(kernels), axis=0), -1)
+
+
+def event(n: int, k: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
+    """``n`` embeddings around ``k`` centres in a box, at one density whatever ``n / k``."""
+    centres = rng.uniform(0, (k / 27) ** (1 / 3), (k, 3))
+    owner = rng.integers(0, k, n)
+    sigma = 0.05 * rng.uniform(0.5, 1.5, k)
+    step = rng.normal(size=(n, 3)) * 0.6 * sigma[owner, None]
+    seediness = np.exp(-np.sum(step**2, axis=1) / (2 * sigma[owner] ** 2))
+    return centres[owner] + step, sigma[owner] * rng.uniform(0.9, 1.1, n), seediness
+
+
+def tracks(n: int, rng: np.random.Generator) -> Any:
+    """About ``n`` distinct voxels of random walks."""
+    steps = rng.integers(-1, 2, (n // 250 + 1, 300, 3))
+    walks = np.cumsum(steps, axis=1) + rng.integers(0, 768, (len(steps), 1, 3))
+    return np.unique(walks.reshape(-1, 3), axis=0)[:n]
+
+
+def seconds(run: Callable[[], Any], repeats: int) -> float:
+    """Median wall time."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def against_loop(n: int, k: int, rng: np.random.Generator, repeats: int) -> list[Row]:
+    """Gaussian kernels against the loop; the argmax rule is the one that the loop follows."""
+    x, margins, seediness = event(n, k, rng)
+    options = {"seed_threshold": 0.5, "kernel_threshold": 0.5}
+    ours = functools.partial(cluster_embeddings, x, margins, seediness, **options)
+    loop = functools.partial(numpy_loop, x, margins, seediness, 0.5, 0.5)
+    for rule in ("greedy", "argmax"):
+        if not np.array_equal(ours(assignment=rule), ours(assignment=rule, backend="reference")):
+            raise SystemExit(f"labels differ from the reference: {rule}, {n} points")
+    if not np.array_equal(ours(assignment="argmax"), loop()):
+        raise SystemExit(f"labels differ from the numpy loop: {n} points")
+    peer = seconds(loop, 1 if n > 10_000 else repeats)
+    name = f"{n} points, {ours().max() + 1} clusters found"
+    sort = seconds(lambda: np.argsort(-seediness, kind="stable"), repeats)
+    return [
+        (f"argmax, {name}", "numpy loop", seconds(lambda: ours(assignment="argmax"), repeats), peer),
+        (f"greedy, {name}", "numpy loop", seconds(ours, repeats), peer),
+        (f"greedy, {name}", "argsort", seconds(ours, repeats), sort),
+    ]
+
+
+def worst_cases(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
+    """Shapes that defeat a grid, against one stable argsort."""
+    x, margins, seediness = event(n, max(n // 100, 1), rng)
+    cases = {
+        "all in one ball": (x, np.full(n, 1e3), seediness, 0.5),
+        "every point a cluster": (x, np.full(n, 1e-9), seediness, 0.0),
+        "margins over 4 decades": (x, 10 ** rng.uniform(-4, 0, n), seediness, 0.0),
+        "dimension 8": (rng.normal(size=(n, 8)), np.full(n, 0.5), seediness, 0.5),
+        "all equal, zero margins": (np.zeros((n, 3)), np.zeros(n), seediness, 0.0),
+        "small margins, s0 = 0": (x, margins * 0.2, seediness, 0.0),
+    }
+    sort = seconds(lambda: np.argsort(-seediness, kind="stable"), repeats)
+    return [
+        (
+            f"{name}, {n} points",
+            "argsort",
+            seconds(lambda a=a, s0=s0: cluster_embeddings(*a, seed_threshold=s0), 1),
+            sort,
+        )
+        for name, (*a, s0) in cases.items()
+    ]
+
+
+def against_dbscan(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
+    """Voxel DBSCAN against scikit-learn's."""
+    coords = tracks(n, rng)
+    rows = []
+    for min_samples in (1, 5):
+        peer = DBSCAN(eps=1.999, min_samples=min_samples)
+        if not np.array_equal(dbscan_voxels(coords, min_samples=min_samples), peer.fit_predict(coords)):
+            raise SystemExit(f"labels differ from scikit-learn: {n} voxels, min_samples {min_samples}")
+        ours = seconds(functools.partial(dbscan_voxels, coords, min_samples=min_samples), repeats)
+        theirs = seconds(functools.partial(peer.fit_predict, coords), 1 if n > 10_000 else repeats)
+        rows.append(
+            (f"dbscan, {len(coords)} voxels, min_samples {min_samples}", "scikit-learn", ours, theirs)
+        )
+    return rows
+
+
+def own_times(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
+    """What has no peer of its own: seconds alone."""
+    coords = tracks(n, rng)
+    edges = neighbour_edges(coords)
+    affinity = rng.random(edges.shape[1]) ** 0.2
+    graph = functools.partial(AffinityGraphClusterer().fit_predict, edges, affinity, n=len(coords))
+    name = f"{len(coords)} voxels, {edges.shape[1]} edges"
+    return [
+        (f"neighbour_edges, {name}", "-", seconds(lambda: neighbour_edges(coords), repeats), float("nan")),
+        (
+            f"connected_components, {name}",
+            "-",
+            seconds(lambda: connected_components(coords), repeats),
+            float("nan"),
+        ),
+        (f"affinity graph, {name}", "-", seconds(graph, repeats), float("nan")),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes only, a few seconds")
+    quick = parser.parse_args().quick
+    rng = np.random.default_rng(7)
+    repeats = 3 if quick else 9
+    rows = against_loop(3_500, 27, rng, repeats)
+    rows += [] if quick else against_loop(100_000, 1_000, rng, repeats)
+    rows += worst_cases(2_000 if quick else 100_000, rng, repeats)
+    rows += against_dbscan(3_500, rng, repeats)
+    rows += [] if quick else against_dbscan(100_000, rng, repeats)
+    rows += own_times(10_000 if quick else 1_000_000, rng, 3)
+    print(f"{'case':60} {'peer':>12} {'ours ms':>10} {'peer ms':>10} {'ratio':>8}")
+    for case, peer, ours, theirs in rows:
+        print(f"{case:60} {peer:>12} {ours * 1e3:10.2f} {theirs * 1e3:10.2f} {theirs / ours:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
