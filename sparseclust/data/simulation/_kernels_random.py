@@ -24,7 +24,6 @@ ONE = np.uint64(1)
 
 # Layout of a stream: counter (4 words), key (2), the current block of output (4), words used of it.
 COUNTER, KEY, OUTPUT, USED = 0, 4, 6, 10
-STREAM_WORDS = 11
 BLOCK = 4
 
 

@@ -1,0 +1,133 @@
+"""Transport of single particles: energy balance, spectra and fates."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sparseclust.data.simulation import EventGenerator, Primary
+from sparseclust.data.simulation import _kernels_particles as kernels
+from sparseclust.data.simulation import _kernels_photons as photons
+from sparseclust.data.simulation._kernels_random import new_stream
+
+HUGE = EventGenerator(spatial_size=1000, voxel_size=10.0)  # 100 m: nothing leaves
+CENTRE = (5000.0, 5000.0, 5000.0)
+Z = (0.0, 0.0, 1.0)
+
+
+def simulate(particle, energy, n=1, generator=HUGE, position=CENTRE):
+    deposits, particles, _ = generator._transport([Primary(particle, energy, position, Z)] * n, 0)
+    return deposits, particles
+
+
+def children(particles, process):
+    return particles[(particles[:, kernels.PROCESS] == process) & (particles[:, kernels.PARENT] >= 0)]
+
+
+@pytest.mark.parametrize(
+    ("particle", "energy", "available"),
+    [
+        ("gamma", 0.05, 0.05),
+        ("gamma", 5.0, 5.0),
+        ("gamma", 300.0, 300.0),
+        ("e-", 0.05, 0.05),
+        ("e-", 200.0, 200.0),
+        ("e+", 50.0, 50.0 + 2 * kernels.ELECTRON_MASS),
+        ("pi0", 150.0, 150.0 + kernels.PI_ZERO_MASS),
+    ],
+)
+def test_energy_is_conserved_in_a_huge_volume(particle, energy, available):
+    deposits, _ = simulate(particle, energy, n=5)
+    assert deposits[:, kernels.DEPOSITED].sum() == pytest.approx(5 * available, rel=1e-9)
+
+
+def test_muon_deposits_its_energy_and_that_of_its_decay():
+    deposits, particles = simulate("mu+", 300.0)
+    decay = children(particles, kernels.DECAY)[:, kernels.ENERGY].sum()
+    expected = 300.0 + decay + 2 * kernels.ELECTRON_MASS
+    assert deposits[:, kernels.DEPOSITED].sum() == pytest.approx(expected, rel=1e-9)
+
+
+def test_energy_that_leaves_a_small_volume_is_not_deposited():
+    small = EventGenerator(spatial_size=16)
+    deposits, _ = simulate("e-", 200.0, generator=small, position=(2.4, 2.4, 2.4))
+    assert 1.0 < deposits[:, kernels.DEPOSITED].sum() < 100.0
+
+
+def test_photon_mean_free_path_in_flight():
+    _, particles = simulate("gamma", 50.0, n=2000)
+    starts = particles[(particles[:, kernels.PARENT] >= 0) & (particles[:, kernels.PARENT] < 2000)]
+    _, first = np.unique(starts[:, kernels.PARENT], return_index=True)
+    depth = starts[first, kernels.POSITION + 2] - CENTRE[2]
+    assert depth.mean() == pytest.approx(26.2, rel=0.08)  # Geant4 26.2 +- 2 %, tables 3 %, statistics 2 %
+
+
+def test_stopping_muons_go_as_far_as_they_should():
+    _, particles = simulate("mu+", 300.0, n=100)
+    depth = children(particles, kernels.DECAY)[:, kernels.POSITION + 2] - CENTRE[2]
+    # the range along the path is 123.7 cm; scattering shortens the depth by a few per cent
+    assert 0.94 * 123.7 < depth.mean() < 1.0 * 123.7
+    assert depth.std() / depth.mean() < 0.06
+
+
+def test_michel_spectrum():
+    _, particles = simulate("mu+", 1.0, n=3000)
+    electrons = children(particles, kernels.DECAY)
+    assert len(electrons) == 3000
+    x = (electrons[:, kernels.ENERGY] + kernels.ELECTRON_MASS) / 52.83
+    assert stats.kstest(x, lambda x: 2 * x**3 - x**4).pvalue > 1e-3
+    assert x.mean() * 52.83 == pytest.approx(36.98, abs=0.7)  # 7/10 of the endpoint
+
+
+def test_three_quarters_of_negative_muons_are_captured():
+    _, particles = simulate("mu-", 1.0, n=2000)
+    assert 0.23 < len(children(particles, kernels.DECAY)) / 2000 < 0.30
+
+
+def test_fraction_of_hadrons_that_interact():
+    """Geant4: 81 % of pi+ and 44 % of protons of 300 MeV."""
+    _, pions = simulate("pi+", 300.0, n=400)
+    primary_decays = children(pions, kernels.DECAY)[:, kernels.PARENT] < 400
+    assert 1 - primary_decays.sum() / 400 == pytest.approx(0.81, abs=0.07)
+    _, protons = simulate("p", 300.0, n=400)
+    nuclear = children(protons, kernels.NUCLEAR)
+    makers = np.unique(nuclear[nuclear[:, kernels.PARENT] < 400, kernels.PARENT])
+    assert len(makers) / 400 == pytest.approx(0.44, abs=0.07)
+
+
+def test_delta_rays_follow_their_spectrum():
+    """Above the cut, dN/dT = xi / (beta^2 T^2) (1 - beta^2 T / T_max) for muons of 10 GeV."""
+    _, particles = simulate("mu-", 1e4, n=3)
+    deltas = children(particles, kernels.KNOCK_ON)
+    energy = deltas[(deltas[:, kernels.PARENT] < 3), kernels.ENERGY]
+    share = (energy > 1.0).mean()
+    assert share == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / len(energy)))
+    assert energy.min() >= kernels.DELTA_CUT
+
+
+def test_compton_photons_keep_the_mean_fraction_of_their_energy():
+    """Klein and Nishina: a photon of 1 MeV keeps 56.0 % of its energy on average."""
+    stream = new_stream(1, 0, 0)
+    left, cosine = np.array([photons.klein_nishina(stream, 1.0) for _ in range(20000)]).T
+    assert left.mean() == pytest.approx(0.560, abs=0.006)
+    np.testing.assert_allclose(left, 1 / (1 + (1 - cosine) / kernels.ELECTRON_MASS), rtol=1e-9)
+
+
+def test_rotations_are_rotations(rng):
+    for direction in [*rng.normal(size=(50, 3)), [0, 0, 1], [0, 0, -1], [1e-9, 0, 1], [0, 1, 0]]:
+        unit = tuple(np.array(direction, float) / np.linalg.norm(direction))
+        cosine = rng.uniform(-1, 1)
+        turned = np.array(kernels.rotate(unit, cosine, rng.uniform(0, 6.3)))
+        assert np.linalg.norm(turned) == pytest.approx(1, abs=1e-9)
+        assert turned @ unit == pytest.approx(cosine, abs=1e-6)
+
+
+def test_small_buffers_change_nothing(monkeypatch):
+    generator = EventGenerator("single:e-")
+    expected = generator.event(0)
+    monkeypatch.setattr("sparseclust.data.simulation._generator.CAPACITY", 16)
+    event = generator.event(0)
+    assert len(event) > 16
+    np.testing.assert_array_equal(event.coords, expected.coords)
+    np.testing.assert_array_equal(event.feats, expected.feats)
