@@ -1,0 +1,7 @@
+"""Event displays, score plots and the self-contained HTML report (extra ``vis``: plotly, matplotlib)."""
+
+from sparseclust.vis._figures import plot_comparison, plot_event
+from sparseclust.vis._report import ReportTable, write_report
+from sparseclust.vis._scores import plot_scores
+
+__all__ = ["ReportTable", "plot_comparison", "plot_event", "plot_scores", "write_report"]
