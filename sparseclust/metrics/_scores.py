@@ -134,7 +134,7 @@ def adjusted_rand_score(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) 
 
     References
     ----------
-    Hubert and Arabie, Comparing partitions, Journal of Classification 2 (1985), eq. 5.
+    Hubert and Arabie, Comparing partitions, Journal of Classification 2 (1985).
 
     Examples
     --------
@@ -239,7 +239,7 @@ def best_dice(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> float:
 
     References
     ----------
-    Scharr et al., Leaf segmentation in plant phenotyping, Machine Vision and Applications 27 (2016), eq. 5.
+    Scharr et al., Leaf segmentation in plant phenotyping, Machine Vision and Applications 27 (2016).
 
     Examples
     --------
