@@ -40,7 +40,8 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
     figure.update_layout(
         title=title, margin={"l": 0, "r": 0, "b": 0, "t": 60 if title else 30}, template="plotly_white"
     )
-    figure.update_layout(height=560, legend={"itemsizing": "constant", "orientation": "h", "y": 0})
+    legend = {"title": "class", "itemsizing": "constant", "orientation": "h", "y": 0}
+    figure.update_layout(height=560, legend=legend)
     return figure
 
 

@@ -117,7 +117,7 @@
     const rows = Array.from({ length: event.n }, (_, i) => i)
       .filter((i) => !event.semantic || !hiddenClasses.has(event.semantic[i]));
     const shown = rows.length < event.n ? `${rows.length.toLocaleString("en")} of ` : "";
-    byId("count").textContent = `${shown}${event.n.toLocaleString("en")} voxels`;
+    byId("count").textContent = `${shown}${event.n.toLocaleString("en")} voxel${event.n === 1 ? "" : "s"}`;
     const tasks = panels.map(async (slot, p) => {
       const panel = event.panels[p];
       slot.figure.hidden = !panel;
