@@ -226,6 +226,14 @@ def test_low_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     assert terms["loss"].item() == pytest.approx(loss(**widened)["loss"].item(), rel=1e-5)
 
 
+def test_autocast_does_not_lower_the_precision() -> None:
+    inputs = {k: v.detach().float() if v.is_floating_point() else v for k, v in _inputs(200, seed=4).items()}
+    expected = SpatialEmbeddingLoss(repulsion_weight=1.0)(**inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = SpatialEmbeddingLoss(repulsion_weight=1.0)(**inputs)
+    assert {name: term.item() for name, term in terms.items()} == {k: v.item() for k, v in expected.items()}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
