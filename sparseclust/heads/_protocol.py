@@ -13,3 +13,11 @@ class Head(Protocol):
 
     def __call__(self, features: SparseTensor) -> Tensor:
         """Return one row per voxel, in the order of ``features``."""
+
+
+@runtime_checkable
+class EdgeHead(Protocol):
+    """Features to predictions for pairs of voxels."""
+
+    def __call__(self, features: SparseTensor, edges: Tensor) -> Tensor:
+        """Return one row per column of ``edges`` (2, m), the rows of the two voxels."""

@@ -1,7 +1,7 @@
 """Models: an encoder with branches of decoders and heads, and presets by name."""
 
 from sparseclust.models._branched import Branch, BranchedNet
-from sparseclust.models._presets import spice
+from sparseclust.models._presets import edge_spice, spice
 from sparseclust.models._registry import create_model, list_models, register_model
 
-__all__ = ["Branch", "BranchedNet", "create_model", "list_models", "register_model", "spice"]
+__all__ = ["Branch", "BranchedNet", "create_model", "edge_spice", "list_models", "register_model", "spice"]

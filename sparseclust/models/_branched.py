@@ -1,13 +1,16 @@
 """One encoder, several decoders, several heads on each."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from sparseclust.backbones import Decoder, Encoder
-from sparseclust.heads import Head
+from sparseclust.heads import EdgeHead, Head
 from sparseclust.sparse import SparseTensor
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Branch(nn.Module):
@@ -19,17 +22,36 @@ class Branch(nn.Module):
         A module; see :class:`sparseclust.backbones.Decoder`.
     heads : mapping of str to Head
         Modules by the name of their output; see :class:`sparseclust.heads.Head`.
+    edge_heads : mapping of str to EdgeHead
+        Modules that score pairs of touching voxels; see :class:`sparseclust.heads.EdgeHead`. With any of them
+        the outputs include ``"edges"`` (2, m), the pairs.
     """
 
-    def __init__(self, decoder: Decoder, heads: Mapping[str, Head]) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        heads: Mapping[str, Head] = _NONE,
+        *,
+        edge_heads: Mapping[str, EdgeHead] = _NONE,
+    ) -> None:
         super().__init__()
         self.decoder = cast(nn.Module, decoder)
         self.heads = nn.ModuleDict({name: cast(nn.Module, head) for name, head in heads.items()})
+        self.edge_heads = nn.ModuleDict({name: cast(nn.Module, head) for name, head in edge_heads.items()})
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return [*self.heads, *self.edge_heads, *(["edges"] if self.edge_heads else [])]
 
     def forward(self, pyramid: list[SparseTensor]) -> dict[str, Tensor]:
         """Return the output of every head."""
         features = self.decoder(pyramid)
-        return {name: head(features) for name, head in self.heads.items()}
+        outputs = {name: head(features) for name, head in self.heads.items()}
+        if self.edge_heads:
+            outputs["edges"] = features.edges()
+            outputs |= {name: head(features, outputs["edges"]) for name, head in self.edge_heads.items()}
+        return outputs
 
 
 class BranchedNet(nn.Module):
@@ -49,7 +71,7 @@ class BranchedNet(nn.Module):
     Raises
     ------
     ValueError
-        If two heads have the same name.
+        If two outputs have the same name.
 
     Examples
     --------
@@ -68,15 +90,15 @@ class BranchedNet(nn.Module):
 
     def __init__(self, encoder: Encoder, branches: Mapping[str, Branch]) -> None:
         super().__init__()
-        names = [name for branch in branches.values() for name in branch.heads]
+        names = [name for branch in branches.values() for name in branch.outputs]
         if len(names) != len(set(names)):
-            raise ValueError(f"every head needs a name of its own, got {names}")
+            raise ValueError(f"every output needs a name of its own, got {names}")
         self.config: dict[str, Any] | None = None
         self.encoder = cast(nn.Module, encoder)
         self.branches = nn.ModuleDict(branches)
 
     def forward(self, x: SparseTensor) -> dict[str, Tensor]:
-        """Return the outputs of all heads by name, rows in the order of ``x``."""
+        """Return the outputs of all heads by name: one row per voxel in the order of ``x``, or one per edge."""
         pyramid = self.encoder(x)
         outputs: dict[str, Tensor] = {}
         for branch in self.branches.values():

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sparseclust.backbones import UResNetDecoder, UResNetEncoder
-from sparseclust.heads import EmbeddingHead, MarginHead, SeedinessHead
+from sparseclust.heads import EdgeAffinityHead, EmbeddingHead, MarginHead, SeedinessHead
 from sparseclust.models._branched import Branch, BranchedNet
 from sparseclust.models._registry import register_model
+
+
+Norm = Literal["batch", "layer", "none"]
 
 
 @register_model
@@ -19,7 +22,7 @@ def spice(
     reps: int = 2,
     margin_dim: int = 1,
     initial_margin: float | None = None,
-    norm: Literal["batch", "layer", "none"] = "batch",
+    norm: Norm = "batch",
     ndim: int = 3,
 ) -> BranchedNet:
     """Scalable proposal-free instance clustering embeddings: one U-ResNet encoder, two decoders.
@@ -61,6 +64,61 @@ def spice(
     encoder = UResNetEncoder(
         in_channels, base_channels=base_channels, depth=depth, reps=reps, norm=norm, ndim=ndim
     )
+    branches = _embedding_branches(encoder, spatial_size, reps, margin_dim, initial_margin, norm, ndim)
+    return BranchedNet(encoder, branches)
+
+
+@register_model
+def edge_spice(
+    in_channels: int = 4,
+    *,
+    spatial_size: int | Sequence[int] = 768,
+    base_channels: int = 32,
+    depth: int = 5,
+    reps: int = 2,
+    margin_dim: int = 1,
+    initial_margin: float | None = None,
+    norm: Norm = "batch",
+    ndim: int = 3,
+) -> BranchedNet:
+    """:func:`spice` with a third branch that says which touching voxels belong together.
+
+    Connectivity separates most particles; the affinities of the edges between touching voxels say where
+    particles that touch must be cut. Parameters as :func:`spice`.
+
+    Returns
+    -------
+    BranchedNet
+        Outputs of :func:`spice`, and "edges" (2, m), the pairs of touching voxels, with "affinity" (m,), logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sparseclust.models import edge_spice
+    >>> from sparseclust.sparse import SparseTensor
+    >>> x = SparseTensor(torch.ones(2, 4), torch.tensor([[0, 7, 7, 7], [0, 7, 7, 8]]))
+    >>> {name: tuple(y.shape) for name, y in edge_spice(base_channels=8, depth=2)(x).items() if "e" == name[0]}
+    {'embeddings': (2, 3), 'edges': (2, 1)}
+    """
+    encoder = UResNetEncoder(
+        in_channels, base_channels=base_channels, depth=depth, reps=reps, norm=norm, ndim=ndim
+    )
+    decoder = UResNetDecoder(encoder.channels, reps=reps, norm=norm, ndim=ndim)
+    branches = _embedding_branches(encoder, spatial_size, reps, margin_dim, initial_margin, norm, ndim)
+    branches["edges"] = Branch(decoder, edge_heads={"affinity": EdgeAffinityHead(decoder.out_channels)})
+    return BranchedNet(encoder, branches)
+
+
+def _embedding_branches(
+    encoder: UResNetEncoder,
+    spatial_size: int | Sequence[int],
+    reps: int,
+    margin_dim: int,
+    initial_margin: float | None,
+    norm: Norm,
+    ndim: int,
+) -> dict[str, Branch]:
+    """Build the two branches of the published network."""
     embedding, seediness = (
         UResNetDecoder(encoder.channels, reps=reps, norm=norm, ndim=ndim) for _ in range(2)
     )
@@ -69,8 +127,7 @@ def spice(
         "embeddings": EmbeddingHead(width, spatial_size=spatial_size, dim=ndim),
         "margins": MarginHead(width, dim=margin_dim, initial_margin=initial_margin),
     }
-    branches = {
+    return {
         "embedding": Branch(embedding, heads),
         "seediness": Branch(seediness, {"seediness": SeedinessHead(width)}),
     }
-    return BranchedNet(encoder, branches)

@@ -61,6 +61,6 @@ def list_models() -> list[str]:
     --------
     >>> from sparseclust.models import list_models
     >>> list_models()
-    ['spice']
+    ['edge_spice', 'spice']
     """
     return sorted(_MODELS)

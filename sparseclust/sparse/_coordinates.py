@@ -1,5 +1,6 @@
 """The voxels of one resolution, and the kernel maps that start from them."""
 
+import torch
 from torch import Tensor
 
 from sparseclust.sparse._maps import KernelMap, strided_map, submanifold_map
@@ -34,6 +35,12 @@ class Coordinates:
             level = Coordinates(rows, batch_size=self.batch_size, stride=self.stride * stride)
             self._coarser[stride] = level, kernel_map
         return self._coarser[stride]
+
+    def edges(self) -> Tensor:
+        """Pairs of touching voxels, each once, from the map of the 3-wide window."""
+        kernel_map = self.submanifold(3)
+        half = slice(0, int(kernel_map.splits[kernel_map.centre]))
+        return torch.stack([kernel_map.source[half], kernel_map.target[half]])
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (self.rows, self.batch_size, self.stride)

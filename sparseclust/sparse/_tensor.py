@@ -131,6 +131,17 @@ class SparseTensor:
         level = Coordinates(rows, batch_size=self.batch_size, stride=self.stride)
         return SparseTensor.on(level, feats)
 
+    def edges(self) -> Tensor:
+        """Return the pairs of voxels of one event that touch, by a face, an edge or a corner.
+
+        Returns
+        -------
+        (2, m) int64 Tensor
+            Rows of this tensor, each pair once. They come from the kernel map of a 3-wide submanifold
+            convolution and cost nothing where one runs on these voxels.
+        """
+        return self._level.edges()
+
     def split(self) -> list["SparseTensor"]:
         """Return one tensor per event, each a batch of one; rows keep their order."""
         events = []
