@@ -1,0 +1,47 @@
+"""Choosing an engine."""
+
+import contextvars
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sparseclust.sparse import available_engines, use_engine
+from sparseclust.sparse.engines import load_engine, select_engine
+
+CPU = torch.device("cpu")
+
+
+def test_available_engines_are_ok_or_say_why_not():
+    engines = available_engines()
+    assert engines["torch"] == engines["numba"] == "ok"
+    for name in engines:
+        assert load_engine(name).name == name
+
+
+def test_the_default_follows_the_device():
+    assert select_engine(CPU).name == "numba"
+    assert select_engine(torch.device("cuda")).name == "torch"
+
+
+def test_use_engine_nests_and_ends_with_its_block():
+    with use_engine("torch"):
+        assert select_engine(CPU).name == "torch"
+        with use_engine("numba"):
+            assert select_engine(CPU).name == "numba"
+        assert contextvars.copy_context().run(select_engine, CPU).name == "torch"
+        assert contextvars.Context().run(select_engine, CPU).name == "numba"
+    assert select_engine(CPU).name == "numba"
+
+
+def test_unknown_engines_and_wrong_devices_are_refused():
+    with pytest.raises(ValueError, match="available_engines"), use_engine("cudnn"):
+        pass
+    with use_engine("numba"), pytest.raises(ValueError, match="runs on cpu"):
+        select_engine(torch.device("cuda"))
+
+
+def test_importing_sparse_does_not_load_numba():
+    code = "import sys, sparseclust.sparse; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,180 @@
+"""SparseTensor: what it keeps, shares and refuses."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import sparseclust.sparse._coordinates as coordinates
+from sparseclust.sparse import (
+    InverseConv,
+    SparseTensor,
+    StridedConv,
+    SubmanifoldConv,
+    cat,
+    coalesce,
+    collate,
+)
+
+
+@pytest.fixture
+def x(make_coords) -> SparseTensor:
+    coords = make_coords(3)
+    return SparseTensor(torch.randn(len(coords), 4), coords)
+
+
+def test_rows_keep_their_order_and_coords_become_int32(make_coords):
+    coords = make_coords(2, low=-4).long()
+    feats = torch.randn(len(coords), 3)
+    x = SparseTensor(feats, coords, batch_size=7)
+    assert torch.equal(x.coords, coords.int())
+    assert x.coords.dtype == torch.int32
+    assert x.feats is feats
+    assert (x.ndim, x.batch_size, x.stride, len(x)) == (2, 7, 1, len(coords))
+
+
+def test_batch_size_counts_to_the_last_event():
+    assert SparseTensor(torch.ones(1, 1), torch.tensor([[4, 0, 0]])).batch_size == 5
+    assert SparseTensor(torch.ones(0, 1), torch.zeros(0, 3, dtype=torch.int32)).batch_size == 0
+
+
+@pytest.mark.parametrize(
+    ("feats", "coords", "batch_size", "message"),
+    [
+        (torch.ones(2), torch.zeros(2, 4, dtype=torch.int32), None, "feats must be"),
+        (torch.ones(2, 1).int(), torch.zeros(2, 4, dtype=torch.int32), None, "floating point"),
+        (torch.ones(2, 1), torch.zeros(3, 4, dtype=torch.int32), None, "coords must have shape"),
+        (torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.int32), None, "coords must have shape"),
+        (torch.ones(1, 1), torch.zeros(1, 4), None, "integers"),
+        (torch.ones(1, 1), torch.tensor([[0, 2**31]]), None, "int32"),
+        (torch.ones(1, 1), torch.tensor([[-1, 0]]), None, "negative"),
+        (torch.ones(1, 1), torch.tensor([[2, 0]]), 2, "batch_size is 2"),
+    ],
+)
+def test_bad_input_is_refused(feats, coords, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        SparseTensor(feats, coords, batch_size=batch_size)
+
+
+def test_feats_of_another_length_are_refused(x):
+    with pytest.raises(ValueError, match="feats must have shape"):
+        x.with_feats(x.feats[1:])
+
+
+def test_each_map_is_built_once_per_forward_pass(x, monkeypatch):
+    built = []
+    for name in ("submanifold_map", "strided_map"):
+        build = getattr(coordinates, name)
+        monkeypatch.setattr(coordinates, name, lambda *a, _b=build, _n=name: (built.append(_n), _b(*a))[1])
+    conv, down, up = SubmanifoldConv(4, 4), StridedConv(4, 4), InverseConv(4, 4)
+    y = conv(conv(x))
+    z = conv(down(y))
+    up(z, like=x)
+    down(x)
+    assert built == ["submanifold_map", "strided_map", "submanifold_map"]
+
+
+def test_inverse_conv_without_a_cache_builds_the_map(x):
+    down, up = StridedConv(4, 4), InverseConv(4, 4)
+    y = down(x)
+    alone = SparseTensor(y.feats, y.coords, batch_size=y.batch_size, stride=2)
+    fresh = SparseTensor(x.feats, x.coords)
+    assert torch.equal(up(alone, like=fresh).feats, up(y, like=x).feats)
+
+
+def test_inverse_conv_refuses_other_cells(x):
+    y = StridedConv(4, 4)(x)
+    wrong = SparseTensor(y.feats, y.coords.flip(0), batch_size=y.batch_size, stride=2)
+    with pytest.raises(ValueError, match="does not hold the cells"):
+        InverseConv(4, 4)(wrong, like=x)
+
+
+@pytest.mark.parametrize("clone", [lambda t: pickle.loads(pickle.dumps(t)), copy.deepcopy])
+def test_pickle_and_deepcopy(x, clone):
+    conv = SubmanifoldConv(4, 4)
+    expected = conv(x)
+    y = clone(x)
+    assert torch.equal(y.coords, x.coords)
+    assert (y.batch_size, y.stride) == (x.batch_size, x.stride)
+    assert torch.equal(conv(y).feats, expected.feats)
+
+
+def test_to_casts_features_and_moves_coordinates(x):
+    double = x.to(torch.float64)
+    assert double.dtype == torch.float64
+    assert double.coords is x.coords
+    assert x.to("cpu").coords is x.coords
+    moved = x.to("meta")
+    assert moved.coords.device == moved.feats.device == torch.device("meta")
+
+
+def test_split_and_cat_are_inverse(x):
+    order = torch.argsort(x.coords[:, 0], stable=True)
+    again = cat(x.split())
+    assert torch.equal(again.coords, x.coords[order])
+    assert torch.equal(again.feats, x.feats[order])
+    assert [len(part) for part in x.split()] == torch.bincount(x.coords[:, 0]).tolist()
+
+
+def test_split_keeps_events_that_are_empty():
+    x = SparseTensor(torch.ones(1, 2), torch.tensor([[1, 5, 5]]), batch_size=3)
+    assert [len(part) for part in x.split()] == [0, 1, 0]
+    assert cat(x.split()).batch_size == 3
+
+
+def test_cat_refuses_what_does_not_fit(x):
+    with pytest.raises(ValueError, match="no tensor"):
+        cat([])
+    with pytest.raises(ValueError, match="one \\(ndim"):
+        cat([x, x.with_feats(x.feats[:, :1])])
+
+
+def test_collate_numbers_the_events(rng):
+    samples = [(rng.integers(-9, 9, (n, 3)), rng.random((n, 2), np.float32)) for n in (2, 0, 3)]
+    x = collate(samples)
+    assert x.batch_size == 3
+    assert x.coords[:, 0].tolist() == [0, 0, 2, 2, 2]
+    assert np.array_equal(x.coords[:, 1:], np.concatenate([voxels for voxels, _ in samples]))
+    assert np.array_equal(x.feats, np.concatenate([feats for _, feats in samples]))
+
+
+def test_dense_puts_every_row_in_its_place(x):
+    image = x.dense([8, 8, 8])
+    assert image.shape == (x.batch_size, 4, 8, 8, 8)
+    assert image.count_nonzero() == x.feats.count_nonzero()
+    for (event, *voxel), row in zip(x.coords.tolist(), x.feats):
+        assert torch.equal(image[(event, slice(None), *voxel)], row)
+
+
+def test_dense_refuses_voxels_outside(x):
+    with pytest.raises(ValueError, match="outside"):
+        x.dense([7, 8, 8])
+    with pytest.raises(ValueError, match="axes"):
+        x.dense([8, 8])
+
+
+@pytest.mark.parametrize(("reduce", "merged"), [("sum", 4.0), ("mean", 2.0), ("max", 3.0), ("min", 1.0)])
+def test_coalesce_merges_in_order_of_first_occurrence(reduce, merged):
+    coords = torch.tensor([[1, 9], [0, 2], [1, 9]])
+    feats = torch.tensor([[1.0], [5.0], [3.0]], requires_grad=True)
+    rows, values, inverse = coalesce(coords, feats, reduce=reduce)
+    assert rows.tolist() == [[1, 9], [0, 2]]
+    assert values.tolist() == [[merged], [5.0]]
+    assert inverse.tolist() == [0, 1, 0]
+    values.sum().backward()
+    assert feats.grad[1] == 1.0
+
+
+def test_coalesce_leaves_distinct_rows_alone(x):
+    coords, feats, inverse = coalesce(x.coords, x.feats)
+    assert torch.equal(coords, x.coords)
+    assert torch.equal(feats, x.feats)
+    assert torch.equal(inverse, torch.arange(len(x)))
+    empty = coalesce(x.coords[:0], x.feats[:0])
+    assert [len(part) for part in empty] == [0, 0, 0]
+    with pytest.raises(ValueError, match="reduce"):
+        coalesce(x.coords, x.feats, reduce="median")
+    with pytest.raises(ValueError, match="agree"):
+        coalesce(x.coords, x.feats[1:])
