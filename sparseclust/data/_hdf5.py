@@ -14,7 +14,7 @@ from sparseclust.data._event import Event
 from sparseclust.data._sequence import EventSequence
 
 # What h5py raises on a file that is damaged or laid out in another way than expected.
-_FAULTS = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)
+_FAULTS = (OSError, RuntimeError, LookupError, TypeError, MemoryError)
 
 
 @contextlib.contextmanager
@@ -22,8 +22,10 @@ def faults_named(where: str) -> Iterator[None]:
     """Turn every error of reading into a ``ValueError`` that starts with ``where``."""
     try:
         yield
-    except _FAULTS as error:
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    except _FAULTS as error:
+        raise ValueError(f"{where}: expected a complete, undamaged HDF5 file, got: {error}") from error
 
 
 def open_hdf5(path: Path) -> Any:
@@ -40,9 +42,7 @@ def open_hdf5(path: Path) -> Any:
         raise FileNotFoundError(f"{path}: no such file")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path}: no permission to read this file")
-    with faults_named(
-        f"{path}: expected a complete HDF5 file; it is truncated, damaged or of another format"
-    ):
+    with faults_named(str(path)):
         # Network file systems often refuse locks, and a file that is only read needs none.
         return h5py.File(str(path), "r", locking="best-effort")
 
@@ -58,7 +58,7 @@ class Hdf5Events(EventSequence):
         self._file: Any = None
         self._datasets: dict[str, Any] = {}
         self._process = -1
-        with open_hdf5(self.path) as file:
+        with open_hdf5(self.path) as file, faults_named(str(self.path)):
             self._length = self._inspect(file)
 
     @abstractmethod

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sparseclust.data._event import Event
-from sparseclust.data._hdf5 import Hdf5Events, open_hdf5
+from sparseclust.data._hdf5 import Hdf5Events, faults_named, open_hdf5
 from sparseclust.data._pilarnet import InstanceLabel, PilarnetFile, is_pilarnet
 from sparseclust.data._sequence import EventSequence
 from sparseclust.data._store import FORMAT, EventStore, is_store
@@ -62,8 +62,8 @@ def _matching(path: str) -> list[Path]:
 
 
 def _open_one(path: Path, label: InstanceLabel, min_energy: float, spatial_size: int | None) -> Hdf5Events:
-    with open_hdf5(path) as file:
-        store, pilarnet, found = is_store(file), is_pilarnet(file), sorted(file)
+    with open_hdf5(path) as file, faults_named(str(path)):
+        store, pilarnet, found = is_store(file), is_pilarnet(file), list(file)
     if store:
         if label != "fragment" or min_energy != 0:
             raise ValueError(

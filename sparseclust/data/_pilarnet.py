@@ -54,6 +54,9 @@ class PilarnetFile(Hdf5Events):
     ``event.extra`` holds ``row``, ``fragment``, ``group``, ``interaction`` and, in version 2, ``pid``. The
     other columns of ``point`` and the dataset ``cluster_extra`` are not read, so they may hold anything.
 
+    A truncated file is always noticed. The layout has no checksums: changed bytes are noticed where the rows
+    no longer make sense, and may crash the HDF5 library itself where they hit its own bookkeeping.
+
     The layout does not say whether a cluster row has 5 or 6 numbers. The right width always makes
     sum(n_points) equal to N; where the wrong one does so too (an event without clusters, or a coincidence),
     the first event of the file that only one width fits decides, and 6 where there is none.
@@ -90,13 +93,13 @@ class PilarnetFile(Hdf5Events):
     def _inspect(self, file: Any) -> int:
         if not is_pilarnet(file):
             raise ValueError(
-                f"{self.path}: expected a PILArNet-M file with the datasets 'point' and 'cluster', one "
-                f"variable-length row of numbers per event; got {sorted(file)}"
+                "expected a PILArNet-M file with the datasets 'point' and 'cluster', one variable-length row "
+                f"of numbers per event; got an HDF5 file with {list(file)}"
             )
         points, clusters = len(file["point"]), len(file["cluster"])
         if points != clusters:
             raise ValueError(
-                f"{self.path}: event {min(points, clusters)}: expected 'point' and 'cluster' to have one row "
+                f"event {min(points, clusters)}: expected 'point' and 'cluster' to have one row "
                 f"per event each; 'point' has {points} rows and 'cluster' {clusters}"
             )
         return points
@@ -131,7 +134,7 @@ class PilarnetFile(Hdf5Events):
         return flat.astype(np.int64)
 
     def _flat(self, name: str, index: int) -> npt.NDArray[Any]:
-        with faults_named(f"cannot read {name!r}; the file is truncated or damaged"):
+        with faults_named(f"{name!r}"):
             return np.asarray(self._dataset(name)[index]).reshape(-1)
 
     def _decided_width(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust.data._event import Event
-from sparseclust.data._hdf5 import Hdf5Events, faults_named
+from sparseclust.data._hdf5 import Hdf5Events
 
 FORMAT = "sparseclust-events"
 VERSION = 1
@@ -112,18 +112,16 @@ class EventStore(Hdf5Events):
     def _inspect(self, file: Any) -> int:
         if not is_store(file):
             raise ValueError(
-                f"{self.path}: expected an event store (attribute format={FORMAT!r}), got an HDF5 file with "
-                f"{sorted(file)}"
+                f"expected an event store (attribute format={FORMAT!r}); got an HDF5 file with {list(file)}"
             )
         version = file.attrs.get("format_version")
         if version != VERSION:
             raise ValueError(
-                f"{self.path}: expected an event store of version {VERSION}, got version {version}; read it "
+                f"expected an event store of version {VERSION}, got version {version}; read it "
                 "with the release of sparseclust that wrote it, or a newer one"
             )
-        with faults_named(f"{self.path}: the event store is damaged"):
-            self.attrs = json.loads(file["attrs"][()])
-            return len(file["index"])
+        self.attrs = json.loads(file["attrs"][()])
+        return len(file["index"])
 
     def _read(self, index: int) -> Event:
         record = self._dataset("index")[index]
