@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from sparseclust.metrics._labels import Codes, IntArray, as_rows, encode
+from sparseclust.metrics._labels import IntArray, Names, as_rows, encode
 
 _LARGEST_KEY = 2**63 - 1
 
@@ -26,10 +26,10 @@ class Overlaps(NamedTuple):
         First cell of each true cluster.
     true_size : (k,) int64
     pred_size : (l,) int64
+    true_label : (k,) int64
+    pred_label : (l,) int64
     true_split, pred_split : (g,) int64
         First true and predicted cluster of each group.
-    true_code, pred_code : (k,) and (l,) int64
-        ``group * span + code`` of each cluster.
     """
 
     true: IntArray
@@ -38,31 +38,36 @@ class Overlaps(NamedTuple):
     true_start: IntArray
     true_size: IntArray
     pred_size: IntArray
+    true_label: IntArray
+    pred_label: IntArray
     true_split: IntArray
     pred_split: IntArray
-    true_code: IntArray
-    pred_code: IntArray
 
 
-def overlaps(true: Codes, pred: Codes, group: Codes | None = None) -> Overlaps:
+def overlaps(true: IntArray, pred: IntArray, group: IntArray | None = None, n_groups: int = 1) -> Overlaps:
     """Tabulate two partitions, in every group apart.
+
+    Parameters
+    ----------
+    true, pred : (n,) int64
+        Labels.
+    group : (n,) int64, optional
+        From 0 to ``n_groups - 1``, all in use.
 
     Notes
     -----
     One histogram of ``(group * n_true + true) * n_pred + pred``: through a table when it has few more cells
-    than there are points, by sorting the keys otherwise. All later work is on the cells. Every code of
-    ``group`` must be in use.
+    than there are points, by sorting the keys otherwise. All later work is on the cells.
     """
-    cells, shared, true_codes = _cells(true, pred, group)
-    row = cells // max(pred.span, 1)
-    column = cells - row * pred.span
+    row, column, shared, true_names, pred_names = _cells(true, pred, group, n_groups)
     true_start = _starts(row)
-    true_code = row[true_start] if true_codes is None else true_codes
-    true_index = np.repeat(np.arange(len(true_start)), np.diff(true_start, append=len(row)))
-    true_group = true_code // max(true.span, 1)
-    n_groups = 1 if group is None else group.span
-    pred_code, pred_index = rank(true_group[true_index] * pred.span + column, n_groups * pred.span)
-    pred_group = pred_code // max(pred.span, 1)
+    true_cluster = row[true_start]
+    del row
+    true_index = np.repeat(np.arange(len(true_start)), np.diff(true_start, append=len(shared)))
+    column += (true_cluster // max(true_names.span, 1))[true_index] * pred_names.span
+    pred_cluster, pred_index = rank(column, n_groups * pred_names.span)
+    true_group, true_code = np.divmod(true_cluster, max(true_names.span, 1))
+    pred_group, pred_code = np.divmod(pred_cluster, max(pred_names.span, 1))
     return Overlaps(
         true=true_index,
         pred=pred_index,
@@ -70,17 +75,17 @@ def overlaps(true: Codes, pred: Codes, group: Codes | None = None) -> Overlaps:
         true_start=true_start,
         true_size=np.add.reduceat(shared, true_start) if len(shared) else shared,
         pred_size=np.bincount(pred_index, weights=shared).astype(np.int64),
+        true_label=true_names.decode(true_code),
+        pred_label=pred_names.decode(pred_code),
         true_split=_starts(true_group),
         pred_split=_starts(pred_group),
-        true_code=true_code,
-        pred_code=pred_code,
     )
 
 
 def tabulate(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> Overlaps:
     """Check two label arrays and tabulate them as one group (no group at all when they are empty)."""
     true, pred = as_rows(labels_true=labels_true, labels_pred=labels_pred)
-    return overlaps(encode(true), encode(pred))
+    return overlaps(true, pred)
 
 
 def contingency_matrix(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> sparse.csr_array:
@@ -104,7 +109,7 @@ def contingency_matrix(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -
 
     Notes
     -----
-    O(n) for labels that lie close together, O(n log n) otherwise; memory about 16 bytes per point.
+    O(n) for labels that lie close together, O(n log n) otherwise.
 
     Examples
     --------
@@ -120,22 +125,26 @@ def contingency_matrix(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -
     )
 
 
-def _cells(true: Codes, pred: Codes, group: Codes | None) -> tuple[IntArray, IntArray, IntArray | None]:
-    """Occupied cells ``row * pred.span + column`` and their counts.
-
-    A row is ``group * true.span + code``, or its rank among the rows in use, which come as third value
-    then, where the table would have more cells than an int64 can number.
-    """
-    row, n_rows, in_use = true.codes, true.span, None
+def _cells(
+    true: IntArray, pred: IntArray, group: IntArray | None, n_groups: int
+) -> tuple[IntArray, IntArray, IntArray, Names, Names]:
+    """Rows ``group * span + code``, columns and counts of the occupied cells, and the names of the codes."""
+    row, true_names = encode(true)
+    column, pred_names = encode(pred)
+    n_rows, in_use = n_groups * true_names.span, None
     if group is not None:
-        row = group.codes * true.span + row
-        n_rows *= group.span
-    if n_rows * pred.span > _LARGEST_KEY:
+        row = row + group * true_names.span
+    if n_rows * pred_names.span > _LARGEST_KEY:
         in_use, row = np.unique(row, return_inverse=True)
         n_rows = len(in_use)
-    key = row * pred.span
-    key += pred.codes
-    return *_histogram(key, n_rows * pred.span), in_use
+    key = row * pred_names.span
+    key += column
+    del row, column
+    cell, shared = _histogram(key, n_rows * pred_names.span)
+    del key
+    row = cell // max(pred_names.span, 1)
+    cell -= row * pred_names.span
+    return row if in_use is None else in_use[row], cell, shared, true_names, pred_names
 
 
 def _histogram(key: IntArray, span: int) -> tuple[IntArray, IntArray]:
@@ -150,15 +159,14 @@ def _histogram(key: IntArray, span: int) -> tuple[IntArray, IntArray]:
 
 
 def rank(codes: IntArray, span: int) -> tuple[IntArray, IntArray]:
-    """``np.unique(codes, return_inverse=True)`` for codes from 0 to ``span - 1``."""
+    """``np.unique(codes, return_inverse=True)`` of codes below ``span``, through a table if that is small."""
     if span > 4 * len(codes) + 1024:
         return np.unique(codes, return_inverse=True)
-    seen = np.zeros(span, np.bool_)
-    seen[codes] = True
-    found = np.flatnonzero(seen)
-    ranks = np.empty(span, np.int64)
-    ranks[found] = np.arange(len(found))
-    return found, ranks[codes]
+    table = np.zeros(span, np.int64)
+    table[codes] = 1
+    found = np.flatnonzero(table)
+    table[found] = np.arange(len(found))
+    return found, table[codes]
 
 
 def _starts(values: IntArray) -> IntArray:

@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust.metrics._contingency import Overlaps, overlaps, rank
-from sparseclust.metrics._labels import Codes, IntArray, as_rows, encode
-from sparseclust.metrics._scores import PartitionScores, best_overlaps, group_scores
+from sparseclust.metrics._labels import IntArray, as_rows, encode
+from sparseclust.metrics._scores import best_overlaps, group_scores
 
 StructuredArray = npt.NDArray[np.void]
+Columns = dict[str, npt.NDArray[Any]]
 
 
 def score_events(
@@ -58,10 +59,8 @@ def score_events(
     >>> table["event"], table["ari"], table["n_points"]
     (array([7, 8]), array([1., 0.]), array([4, 2]))
     """
-    groups = _grouped(labels_true, labels_pred, event, semantic)
-    columns = {"event": groups.event, "semantic": groups.semantic, **group_scores(groups.table)}
-    assert columns.keys() == {"event", "semantic", *PartitionScores._fields}
-    return _structured(columns)
+    names, table = _grouped(labels_true, labels_pred, event, semantic)
+    return _structured(names | group_scores(table))
 
 
 class ClusterScores(NamedTuple):
@@ -106,30 +105,16 @@ def score_clusters(
     """
     if event is None:
         event = np.zeros(len(np.atleast_1d(labels_true)), np.int64)
-    groups = _grouped(labels_true, labels_pred, event, semantic)
-    table = groups.table
+    names, table = _grouped(labels_true, labels_pred, event, semantic)
     best = best_overlaps(table)
-    true = {"size": table.true_size, "efficiency": best.efficiency, "best_dice": best.dice_true}
-    pred = {"size": table.pred_size, "purity": best.purity, "best_dice": best.dice_pred}
+    true = {"label": table.true_label, "size": table.true_size, "efficiency": best.efficiency}
+    pred = {"label": table.pred_label, "size": table.pred_size, "purity": best.purity}
+    n_true = np.diff(table.true_split, append=len(table.true_size))
+    n_pred = np.diff(table.pred_split, append=len(table.pred_size))
     return ClusterScores(
-        _structured(groups.describe(groups.true, table.true_code) | true),
-        _structured(groups.describe(groups.pred, table.pred_code) | pred),
+        _structured(_repeat(names, n_true) | true | {"best_dice": best.dice_true}),
+        _structured(_repeat(names, n_pred) | pred | {"best_dice": best.dice_pred}),
     )
-
-
-class _Groups(NamedTuple):
-    """The (event, class) groups that occur, ascending, and the overlaps of the clusters in each."""
-
-    event: IntArray
-    semantic: IntArray
-    true: Codes
-    pred: Codes
-    table: Overlaps
-
-    def describe(self, side: Codes, cluster_code: IntArray) -> dict[str, npt.NDArray[Any]]:
-        """Event, class and label of clusters given as ``group * span + code``."""
-        group, code = np.divmod(cluster_code, max(side.span, 1))
-        return {"event": self.event[group], "semantic": self.semantic[group], "label": side.decode(code)}
 
 
 def _grouped(
@@ -137,25 +122,33 @@ def _grouped(
     labels_pred: npt.ArrayLike,
     event: npt.ArrayLike,
     semantic: npt.ArrayLike | None,
-) -> _Groups:
+) -> tuple[Columns, Overlaps]:
+    """Event and class of the groups that occur, ascending, and the overlaps in each."""
     arrays = {"labels_true": labels_true, "labels_pred": labels_pred, "event": event}
     if semantic is not None:
         arrays["semantic"] = semantic
-    true, pred, *keys = map(encode, as_rows(**arrays))
-    events = keys[0]
-    classes = keys[1] if semantic is not None else Codes(np.zeros_like(events.codes), 1, -1, None)
-    occurring, group = rank(events.codes * classes.span + classes.codes, events.span * classes.span)
-    event_code, class_code = np.divmod(occurring, max(classes.span, 1))
-    return _Groups(
-        events.decode(event_code),
-        classes.decode(class_code),
-        true,
-        pred,
-        overlaps(true, pred, Codes(group, len(occurring), 0, None)),
-    )
+    true, pred, *keys = as_rows(**arrays)
+    names, group = _groups(*keys)
+    return names, overlaps(true, pred, group, len(names["event"]))
 
 
-def _structured(columns: dict[str, npt.NDArray[Any]]) -> StructuredArray:
+def _groups(event: IntArray, semantic: IntArray | None = None) -> tuple[Columns, IntArray]:
+    """Event and class of the groups that occur, ascending, and the group of each point."""
+    codes, events = encode(event)
+    if semantic is None:
+        found, group = rank(codes, events.span)
+        return {"event": events.decode(found), "semantic": np.full_like(found, -1)}, group
+    class_codes, classes = encode(semantic)
+    found, group = rank(codes * classes.span + class_codes, events.span * classes.span)
+    event_code, class_code = np.divmod(found, max(classes.span, 1))
+    return {"event": events.decode(event_code), "semantic": classes.decode(class_code)}, group
+
+
+def _repeat(columns: Columns, times: IntArray) -> Columns:
+    return {name: np.repeat(column, times) for name, column in columns.items()}
+
+
+def _structured(columns: Columns) -> StructuredArray:
     """Columns of equal length as one array of records."""
     length = len(next(iter(columns.values())))
     table = np.empty(length, [(name, column.dtype) for name, column in columns.items()])

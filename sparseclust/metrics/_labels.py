@@ -64,13 +64,9 @@ def as_rows(**arrays: npt.ArrayLike) -> list[IntArray]:
     return labels
 
 
-class Codes(NamedTuple):
-    """Labels as integers from 0 to ``span - 1``, in the order of the labels; a code may be unused.
+class Names(NamedTuple):
+    """What codes from 0 to ``span - 1`` stand for: ``values[code]``, or ``lowest + code`` without values."""
 
-    ``values`` maps codes to labels; where it is ``None`` the label is ``code + lowest``.
-    """
-
-    codes: IntArray
     span: int
     lowest: int
     values: IntArray | None
@@ -80,13 +76,16 @@ class Codes(NamedTuple):
         return codes + self.lowest if self.values is None else self.values[codes]
 
 
-def encode(labels: IntArray) -> Codes:
-    """Replace labels by their distance from the lowest where they lie close together, by rank otherwise."""
+def encode(labels: IntArray) -> tuple[IntArray, Names]:
+    """Replace labels by codes in the same order: distance from the lowest if they lie close, rank if not.
+
+    In the first case some codes may be unused.
+    """
     if len(labels) == 0:
-        return Codes(labels, 0, 0, None)
+        return labels, Names(0, 0, None)
     lowest = int(labels.min())
     span = int(labels.max()) - lowest + 1
     if span <= 4 * len(labels) + 1024:
-        return Codes(labels - lowest if lowest else labels, span, lowest, None)
+        return labels - lowest if lowest else labels, Names(span, lowest, None)
     values, codes = np.unique(labels, return_inverse=True)
-    return Codes(codes, len(values), 0, values)
+    return codes, Names(len(values), 0, values)

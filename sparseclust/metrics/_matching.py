@@ -7,8 +7,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from sparseclust.metrics._contingency import Overlaps, overlaps, tabulate
-from sparseclust.metrics._labels import FloatArray, IntArray, as_rows, encode
+from sparseclust.metrics._contingency import Overlaps, tabulate
+from sparseclust.metrics._labels import FloatArray, IntArray
 
 _COCO_THRESHOLDS = tuple(k / 20 for k in range(10, 20))
 
@@ -122,15 +122,14 @@ def match_instances(
     """
     if not 0 <= iou_threshold < 1:
         raise ValueError(f"iou_threshold must lie in [0, 1), got {iou_threshold}")
-    true, pred = map(encode, as_rows(labels_true=labels_true, labels_pred=labels_pred))
-    table = overlaps(true, pred)
+    table = tabulate(labels_true, labels_pred)
     iou = _iou(table)
     cells = np.flatnonzero(iou > iou_threshold)
     if iou_threshold < 0.5:
         cells = cells[_assign(table.true[cells], table.pred[cells], iou[cells])]
     return InstanceMatching(
-        true.decode(table.true_code[table.true[cells]]),
-        pred.decode(table.pred_code[table.pred[cells]]),
+        table.true_label[table.true[cells]],
+        table.pred_label[table.pred[cells]],
         iou[cells],
         len(table.true_size),
         len(table.pred_size),
