@@ -134,19 +134,31 @@ def test_opcheck(make_coords, engine, n):
     torch.library.opcheck(gradient, (feats, grad, m.source, m.target, m.splits, m.centre, engine))
 
 
-def test_engines_agree_exactly(make_coords):
+@pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (3, 4), (16, 48), (96, 96)])
+def test_engines_agree(make_coords, n_in, n_out):
     coords = make_coords(3)
     results = []
     for engine in ENGINES:
         torch.manual_seed(1)
-        x = SparseTensor(torch.randn(len(coords), 3, requires_grad=True), coords)
-        layer = SubmanifoldConv(3, 4)
+        x = SparseTensor(torch.randn(len(coords), n_in, requires_grad=True), coords)
+        layer = SubmanifoldConv(n_in, n_out)
         with use_engine(engine):
-            layer(x).feats.square().sum().backward()
-        results.append((x.feats.grad, layer.weight.grad))
+            y = layer(x).feats
+            y.square().sum().backward()
+        results.append((y, x.feats.grad, layer.weight.grad))
     for other in results[1:]:
         for one, two in zip(results[0], other):
-            assert torch.equal(one, two)
+            assert (one - two).abs().max() <= 1e-5 * one.abs().max()
+
+
+def test_non_contiguous_arguments(make_coords):
+    m = submanifold_map(make_coords(3), 3)
+    feats = torch.randn(2, m.n_source).T.requires_grad_()
+    weight = torch.randn(3, 2, 27).permute(2, 1, 0).requires_grad_()
+    expected = sparse_conv(feats.detach().contiguous(), weight.detach().contiguous(), m)
+    y = sparse_conv(feats, weight, m)
+    assert torch.equal(y, expected)
+    y.sum().backward()
 
 
 def test_feats_without_gradient_get_none(make_coords):

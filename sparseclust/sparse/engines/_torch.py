@@ -41,24 +41,32 @@ class TorchEngine:
 
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
         """Sum over the offsets in at least float32; half types round each product to their own type."""
-        total = torch.promote_types(feats.dtype, torch.float32)
-        if centre >= 0:
-            out = (feats @ weight[centre]).to(total)
-        else:
-            out = feats.new_zeros(n_target, weight.shape[2], dtype=total)
+        out = self.own_products(feats, weight, n_target, centre)
         for k, start, stop in _blocks(pairs.splits, centre):
             product = feats.index_select(0, pairs.source[start:stop]) @ weight[k]
-            out.index_add_(0, pairs.target[start:stop], product.to(total))
+            out.index_add_(0, pairs.target[start:stop], product.to(out.dtype))
         return out.to(feats.dtype)
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
         """One product of gathered rows per offset."""
-        out = feats.new_zeros(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
-        if centre >= 0:
-            torch.mm(feats.T, grad, out=out[centre])
+        out = self.own_weight_gradient(feats, grad, pairs, centre)
         for k, start, stop in _blocks(pairs.splits, centre):
             rows = feats.index_select(0, pairs.source[start:stop])
             torch.mm(rows.T, grad.index_select(0, pairs.target[start:stop]), out=out[k])
+        return out
+
+    def own_products(self, feats: Tensor, weight: Tensor, n_target: int, centre: int) -> Tensor:
+        """Return the part of :meth:`convolve` that comes from the row itself; zeros without a centre."""
+        total = torch.promote_types(feats.dtype, torch.float32)
+        if centre >= 0:
+            return (feats @ weight[centre]).to(total)
+        return feats.new_zeros(n_target, weight.shape[2], dtype=total)
+
+    def own_weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
+        """Return the weight gradient at the centre, where there is one, and zeros elsewhere."""
+        out = feats.new_zeros(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
+        if centre >= 0:
+            torch.mm(feats.T, grad, out=out[centre])
         return out
 
 
