@@ -5,6 +5,10 @@ import importlib.util
 from typing import Any
 
 
+class MissingPackageError(ImportError, ValueError):
+    """An optional package is not installed. A ValueError too: the command line shows it as one line."""
+
+
 def require(module: str, *, extra: str) -> Any:
     """Import ``module``, or say which extra installs it.
 
@@ -22,12 +26,12 @@ def require(module: str, *, extra: str) -> Any:
 
     Raises
     ------
-    ImportError
-        If the package is missing, naming the command that installs it.
+    MissingPackageError
+        The package is missing; names the command that installs it.
     """
     package = module.partition(".")[0]
     if not available(package):
-        raise ImportError(
+        raise MissingPackageError(
             f"this part of sparseclust needs the package {package!r}, which is not installed; "
             f"run: pip install 'sparseclust[{extra}]'"
         )

@@ -1,4 +1,4 @@
-"""Helpers for people who write their own backbones, heads and readers: random inputs, and checks of a contract.
+"""Helpers for people who write their own backbones and heads: random inputs, and checks of a contract.
 
 Examples
 --------
@@ -7,6 +7,7 @@ Examples
 >>> check_encoder(UResNetEncoder(4, base_channels=4, depth=2), in_channels=4)
 """
 
+import itertools
 from typing import cast
 
 import numpy as np
@@ -130,7 +131,7 @@ def _check_levels(encoder: Encoder, x: SparseTensor) -> None:
         found == list(encoder.channels), f"channels are {list(encoder.channels)}, the levels have {found}"
     )
     _promise(torch.equal(pyramid[0].coords, x.coords), "the finest level has the rows of the input")
-    for fine, coarse in zip(pyramid, pyramid[1:]):
+    for fine, coarse in itertools.pairwise(pyramid):
         _promise(coarse.stride > fine.stride, "levels go from fine to coarse")
         _promise(len(coarse) <= len(fine), "a coarser level has no more voxels")
 

@@ -33,6 +33,15 @@ class Batch:
         """Return the number of events, empty ones included."""
         return self.tensor.batch_size
 
+    @property
+    def group(self) -> Tensor:
+        """Id (N,) int64 of what a voxel is clustered with: its event, and its semantic class where known."""
+        event = self.tensor.coords[:, 0].long()
+        if self.semantic is None or not len(event):
+            return event
+        low, high = torch.aminmax(self.semantic)
+        return event * (high - low + 1) + (self.semantic - low)
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor to a device."""
         tensor = self.tensor.to(device, non_blocking=non_blocking)

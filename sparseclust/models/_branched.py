@@ -98,7 +98,7 @@ class BranchedNet(nn.Module):
         self.branches = nn.ModuleDict(branches)
 
     def forward(self, x: SparseTensor) -> dict[str, Tensor]:
-        """Return the outputs of all heads by name: one row per voxel in the order of ``x``, or one per edge."""
+        """Return all outputs by name: one row per voxel in the order of ``x``, or one per edge."""
         pyramid = self.encoder(x)
         outputs: dict[str, Tensor] = {}
         for branch in self.branches.values():

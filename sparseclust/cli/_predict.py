@@ -1,0 +1,50 @@
+"""``sparseclust predict``."""
+
+from pathlib import Path
+from typing import Literal
+
+from sparseclust.cli._progress import progress
+from sparseclust.data import open_events
+from sparseclust.pipeline import Predictor, write_predictions
+
+
+def predict(
+    files: list[str],
+    *,
+    model: Path,
+    output: Path = Path(),
+    batch_size: int = 8,
+    device: str = "cpu",
+    label: Literal["fragment", "group", "interaction"] = "fragment",
+    embeddings: bool = False,
+) -> None:
+    """Label the voxels of events: one label per voxel, rows in the order of the input.
+
+    Parameters
+    ----------
+    files
+        PILArNet HDF5 files or event stores; each may be a glob pattern.
+    model
+        File that `sparseclust train` wrote (model.pt).
+    output
+        Folder for the results, NAME.pred.h5 for NAME.h5; or, with one input, the .h5 file to write.
+    batch_size
+        Events per forward pass.
+    device
+        cpu, cuda, cuda:1, ...
+    label
+        Which column of a PILArNet file is the true instance: fragment, group or interaction.
+    embeddings
+        Store the embeddings as well.
+    """
+    if output.suffix == ".h5" and len(files) > 1:
+        raise ValueError(f"{len(files)} inputs cannot go to the one file {output}; give a folder as --output")
+    predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=device)
+    for name in files:
+        events = open_events(name, label=label, spatial_size=predictor.inputs.spatial_size)
+        target = output if output.suffix == ".h5" else output / f"{Path(name).stem.replace('*', '_')}.pred.h5"
+        labelled = progress(predictor.predict(events), total=len(events), what=Path(name).name)
+        n = write_predictions(
+            target, labelled, attrs={"model": str(model), "source": str(name)}, embeddings=embeddings
+        )
+        print(f"{target}: {n} events")

@@ -1,0 +1,174 @@
+"""``sparseclust train``."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.data import RandomSymmetry, VoxelInputs, open_events
+from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
+from sparseclust.models import BranchedNet, create_model
+from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule
+from sparseclust.training import train as run_training
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The network.
+
+    Parameters
+    ----------
+    name : {"edge_spice", "spice"}
+        edge_spice scores edges between touching voxels beside the embeddings; spice is the published network.
+    base_channels : int
+        Filters at the finest level.
+    depth : int
+        Levels of the U.
+    reps : int
+        Residual blocks per level.
+    margin_dim : int
+        1 for one margin per voxel, 3 for one per axis.
+    initial_margin : float
+        Margin of the untrained network, in units of half the volume.
+    """
+
+    name: Literal["edge_spice", "spice"] = "edge_spice"
+    base_channels: int = 16
+    depth: int = 5
+    reps: int = 2
+    margin_dim: int = 1
+    initial_margin: float = 0.1
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """The loss.
+
+    Parameters
+    ----------
+    mask_weight : float
+        Of the kernel's binary cross-entropy.
+    seed_weight : float
+        Of the seediness regression.
+    smooth_weight : float
+        Of the variance of the margins within a particle.
+    repulsion_weight : float
+        Of the hinge between centroids.
+    cut_weight : float
+        Of an edge between two particles, relative to one within a particle.
+    """
+
+    mask_weight: float = 1.0
+    seed_weight: float = 1.0
+    smooth_weight: float = 10.0
+    repulsion_weight: float = 0.0
+    cut_weight: float = 6.0
+
+
+def train(
+    events: str,
+    *,
+    validation: str,
+    output: Path = Path("runs/spice"),
+    size: int = 768,
+    network: NetworkOptions = NetworkOptions(),
+    loss: LossOptions = LossOptions(),
+    batch_size: int = 8,
+    learning_rate: float = 2e-3,
+    max_steps: int | None = None,
+    max_minutes: float | None = None,
+    validate_every: int | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    accelerator: str = "auto",
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
+    label: Literal["fragment", "group", "interaction"] = "fragment",
+    resume: bool = False,
+) -> None:
+    """Train a network on labelled events; Ctrl-C leaves a checkpoint, `--resume true` goes on from it.
+
+    Parameters
+    ----------
+    events
+        Training events: a file or glob pattern; PILArNet HDF5, or what `sparseclust simulate` writes.
+    validation
+        Validation events, likewise.
+    output
+        Folder for checkpoint (last.ckpt), log (metrics.csv) and model (model.pt).
+    size
+        Voxels along each side of the volume.
+    network
+        The network.
+    loss
+        The loss.
+    batch_size
+        Events per step.
+    learning_rate
+        Peak learning rate.
+    max_steps
+        Stop after so many steps.
+    max_minutes
+        Stop after so many minutes of training. At least one of the two is needed.
+    validate_every
+        Validate and save the checkpoint every so many steps; by default once per epoch.
+    workers
+        Processes that read events.
+    seed
+        Of weights, order and augmentation.
+    accelerator
+        auto, cpu or gpu.
+    precision
+        Arithmetic of the network.
+    label
+        Which column of a PILArNet file is the true instance: fragment, group or interaction.
+    resume
+        Go on from output/last.ckpt.
+    """
+    schedule = BudgetSchedule(max_steps=max_steps, max_minutes=max_minutes)
+    data = EventDataModule(
+        open_events(events, label=label, spatial_size=size),
+        open_events(validation, label=label, spatial_size=size),
+        inputs=VoxelInputs(size),
+        batch_size=batch_size,
+        num_workers=workers,
+        transform=RandomSymmetry(size),
+        seed=seed,
+    )
+    weights = asdict(loss)
+    edges = network.name == "edge_spice"
+    module = SpatialEmbeddingModule(
+        build_network(network, size=size, seed=seed),
+        edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight")),
+        loss=SpatialEmbeddingLoss(**weights),
+        clusterer=AffinityGraphClusterer() if edges else GaussianKernelClusterer(seed_threshold=0.5),
+        learning_rate=learning_rate,
+    )
+    logging.getLogger("lightning.pytorch").setLevel(
+        logging.WARNING
+    )  # hints about accelerators we did not use
+    try:
+        run_training(
+            module,
+            data,
+            output=output,
+            schedule=schedule,
+            validate_every=validate_every,
+            resume=resume,
+            accelerator=accelerator,
+            precision=precision,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"checkpoint in {output / 'last.ckpt'}; go on with --resume true") from None
+    print(
+        f"model: {output / 'model.pt'}; use it with: sparseclust predict FILES --model {output / 'model.pt'}"
+    )
+
+
+def build_network(options: NetworkOptions, *, size: int, seed: int) -> BranchedNet:
+    """Make an untrained network; the same weights for the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return create_model(spatial_size=size, **asdict(options))

@@ -1,0 +1,7 @@
+"""From events to particle labels: what another reconstruction chain imports."""
+
+from sparseclust.pipeline._assemble import assemble, edges_within
+from sparseclust.pipeline._files import write_predictions
+from sparseclust.pipeline._predictor import PARTICLE_CLASSES, Prediction, Predictor
+
+__all__ = ["PARTICLE_CLASSES", "Prediction", "Predictor", "assemble", "edges_within", "write_predictions"]

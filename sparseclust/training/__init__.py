@@ -1,0 +1,19 @@
+"""Train, evaluate and keep models: Lightning around the library's parts (extra ``train``)."""
+
+from sparseclust.training._data import EventDataModule
+from sparseclust.training._evaluate import PUBLISHED, Scorer, dbscan_labels, evaluate
+from sparseclust.training._module import SpatialEmbeddingModule
+from sparseclust.training._schedule import BudgetSchedule
+from sparseclust.training._train import ResumePoint, train
+
+__all__ = [
+    "PUBLISHED",
+    "BudgetSchedule",
+    "EventDataModule",
+    "ResumePoint",
+    "Scorer",
+    "SpatialEmbeddingModule",
+    "dbscan_labels",
+    "evaluate",
+    "train",
+]

@@ -1,0 +1,127 @@
+"""One training from events to a model file."""
+
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+from sparseclust.pipeline import Predictor
+from sparseclust.training._data import EventDataModule
+from sparseclust.training._lightning import lightning
+from sparseclust.training._module import SpatialEmbeddingModule
+from sparseclust.training._schedule import BudgetSchedule
+
+LAST = "last.ckpt"
+MODEL = "model.pt"
+
+
+class ResumePoint(lightning.Callback):
+    """Keep one checkpoint to resume from: after each validation, at the end, and on any interruption.
+
+    Parameters
+    ----------
+    path : path
+        The file, replaced in one step, so that it is complete at any moment.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Save."""
+        self._save(trainer)
+
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Save."""
+        self._save(trainer)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Save, unless training had not begun."""
+        if trainer.global_step > 0:
+            self._save(trainer)
+
+    def _save(self, trainer: Any) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        trainer.save_checkpoint(temporary)  # every rank takes part, rank 0 writes
+        if trainer.is_global_zero:
+            temporary.replace(self.path)
+
+
+def train(
+    module: SpatialEmbeddingModule,
+    data: EventDataModule,
+    *,
+    output: str | Path,
+    schedule: BudgetSchedule,
+    validate_every: int | None = None,
+    resume: bool = False,
+    **trainer_options: Any,
+) -> Predictor:
+    """Train, keep checkpoints on the way, and write the model.
+
+    Parameters
+    ----------
+    module : SpatialEmbeddingModule
+    data : EventDataModule
+    output : path
+        Folder that gets ``last.ckpt`` (to resume from; also written on Ctrl-C), ``metrics.csv`` and, at the
+        end, ``model.pt`` for :meth:`Predictor.from_pretrained`.
+    schedule : BudgetSchedule
+        How long to train.
+    validate_every : int, optional
+        Validate and write ``last.ckpt`` every so many steps, by default after each epoch.
+    resume : bool
+        Go on from ``last.ckpt``.
+    **trainer_options
+        Passed to :class:`lightning.pytorch.Trainer`, e.g. ``precision="bf16-mixed"``.
+
+    Returns
+    -------
+    Predictor
+        With the trained model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing to resume from.
+    """
+    output = Path(output)
+    last = output / LAST
+    if resume and not last.is_file():
+        raise FileNotFoundError(f"nothing to resume: {last} does not exist; train without resume first")
+    output.mkdir(parents=True, exist_ok=True)
+    trainer = lightning.Trainer(
+        logger=lightning.loggers.CSVLogger(output, name="", version=""),
+        callbacks=[schedule, ResumePoint(last)],
+        max_epochs=-1,
+        max_steps=-1 if schedule.max_steps is None else schedule.max_steps,
+        val_check_interval=validate_every,
+        check_val_every_n_epoch=1 if validate_every is None else None,
+        gradient_clip_val=1.0,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        **trainer_options,
+    )
+    with warnings.catch_warnings():
+        # The number of workers is the caller's choice, and short epochs are not a mistake here.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*number of training batches.*")
+        _fit(trainer, module, data, last if resume else None)
+    predictor = Predictor(module.model.eval(), module.clusterer, inputs=data.inputs, classes=data.classes)
+    predictor.save(output / MODEL, steps=trainer.global_step, minutes=round(schedule.seconds / 60, 2))
+    return predictor
+
+
+def _fit(
+    trainer: Any, module: SpatialEmbeddingModule, data: EventDataModule, checkpoint: Path | None
+) -> None:
+    """``trainer.fit``, with Ctrl-C as KeyboardInterrupt: Lightning turns it into an exit of the process."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
+    except SystemExit as error:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from error
