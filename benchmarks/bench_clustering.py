@@ -25,16 +25,14 @@ Row = tuple[str, str, float, float]
 
 
 def numpy_loop(x: Any, margins: Any, seediness: Any, s0: float, p0: float) -> Any:
-    """The operations of the 2020 code: every kernel on every point, then the argmax over the stack of kernels."""
+    """Evaluate every kernel on every point, as the 2020 code does, then take the argmax over their stack."""
     free = seediness.copy()
     kernels = []
-    covered = np.zeros(len(x), bool)
-    while (i := int(np.argmax(free))) is not None and free[i] >= s0:
-        p = np.exp(-np.sum((x - x[i]) ** 2, axis=1) / (2 * margins[i] ** 2))
-        kernels.append(p)
-        covered |= p > p0
-        free[p > p0] = -1
-    return np.where(covered, np.argmax(np.stack(kernels), axis=0), -1)
+    while free.max() >= s0:
+        i = np.argmax(free)
+        kernels.append(np.exp(-np.sum((x - x[i]) ** 2, axis=1) / (2 * margins[i] ** 2)))
+        free[kernels[-1] > p0] = -np.inf
+    return np.where(free == -np.inf, np.argmax(np.stack(kernels), axis=0), -1)
 
 
 def event(n: int, k: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
@@ -125,7 +123,7 @@ def against_dbscan(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
 
 
 def own_times(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
-    """What has no peer of its own: seconds alone."""
+    """Time what has no peer of its own."""
     coords = tracks(n, rng)
     edges = neighbour_edges(coords)
     affinity = rng.random(edges.shape[1]) ** 0.2

@@ -165,8 +165,9 @@ def cluster_embeddings(
     seediness are taken in order of their row.
 
     A seed's ball is looked up in a grid over the first three axes, which costs about n log n (the sort) plus
-    the points in the cells that the balls touch; no table of points and seeds exists.
-    ``leftover="nearest"`` compares each leftover with each seed of its group.
+    the points in the cells that the balls touch; no table of points and seeds exists. Leftovers are looked up
+    in balls of growing radius. The grid helps little beyond about five axes, where most cells near a ball are
+    not in it.
 
     References
     ----------

@@ -53,7 +53,7 @@ def grid_layout(x, variance, exponent):
     inverse = np.zeros(GRID_AXES)
     cells = np.ones(GRID_AXES, np.int64)
     most = max(1, int((2.0 * n) ** (1.0 / axes)))
-    sample = variance[:: max(1, n // 1024)]
+    sample = variance[:: max(1, variance.shape[0] // 1024)]
     for k in range(axes):
         low[k] = x[:, k].min()
         extent = x[:, k].max() - low[k]
@@ -61,7 +61,7 @@ def grid_layout(x, variance, exponent):
         wanted = extent / edge
         if wanted > 1:
             cells[k] = most if wanted > most else math.ceil(wanted)
-            inverse[k] = cells[k] / extent
+        inverse[k] = cells[k] / extent
     return low, inverse, cells
 
 
@@ -88,13 +88,22 @@ def sort_by_cell(x, low, inverse, cells):
 
 @numba.njit(cache=True, error_model="numpy")
 def ball_cells(x, variance, i, exponent, low, inverse, cells, first, last):
-    """Write the first and last cell per axis that ball ``i`` may touch; none when its kernel has no width."""
+    """Write the first and last cell per axis that ball ``i`` may touch.
+
+    None when it lies beside the grid, or its kernel has no width.
+    """
+    touches = variance[i].min() > 0
     for k in range(min(x.shape[1], GRID_AXES)):
         # A little wider than the ball, so that rounding never leaves out a point of it.
         reach = math.sqrt(exponent * variance[i, k if variance.shape[1] > 1 else 0]) * (1 + 1e-9) + 1e-150
         first[k] = axis_cell(x[i, k] - reach, low[k], inverse[k], cells[k])
         last[k] = axis_cell(x[i, k] + reach, low[k], inverse[k], cells[k])
-    if variance[i].min() == 0:
+        # The largest coordinate may round to a little more than ``cells``.
+        if (x[i, k] - reach - low[k]) * inverse[k] > cells[k] * (1 + 1e-9):
+            touches = False
+        if (x[i, k] + reach - low[k]) * inverse[k] < 0:
+            touches = False
+    if not touches:
         last[0] = first[0] - 1
 
 
@@ -167,18 +176,61 @@ def dissolve_small(winner, seeds, min_size):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def join_nearest(x, variance, winner, seeds):
-    """Give every free point to the kernel that is largest there; it stays free where every kernel is zero."""
-    for j in range(x.shape[0]):
-        if winner[j] >= 0:
-            continue
+def join_within(x, variance, winner, seeds, free, exponent):
+    """Give free points their largest kernel if it is above ``exp(-exponent / 2)``; return those still free.
+
+    The balls of that height are searched in a grid over the free points, so each meets every such kernel.
+    """
+    free_x = x[free]
+    low, inverse, cells = grid_layout(free_x, variance[seeds], exponent)
+    start, place = sort_by_cell(free_x, low, inverse, cells)
+    points = np.empty_like(free_x)
+    for f in range(free.shape[0]):
+        points[place[f]] = free_x[f]
+    best = np.full(free.shape[0], np.inf)
+    nearest = np.empty(free.shape[0], np.int64)
+    first = np.zeros(GRID_AXES, np.int64)
+    last = np.zeros(GRID_AXES, np.int64)
+    for k in range(seeds.shape[0]):
+        i = seeds[k]
+        divisor = variance[i, 0] if variance.shape[1] == 1 else 1.0
+        ball_cells(x, variance, i, exponent, low, inverse, cells, first, last)
+        for a in range(first[0], last[0] + 1):
+            for b in range(first[1], last[1] + 1):
+                line = (a * cells[1] + b) * cells[2]
+                for j in range(start[line + first[2]], start[line + last[2] + 1]):
+                    distance = squared_distance(points, j, x, i, variance) / divisor
+                    if distance < best[j]:
+                        best[j] = distance
+                        nearest[j] = k
+    left = np.empty(free.shape[0], np.bool_)
+    for f in range(free.shape[0]):
+        left[f] = not best[place[f]] < exponent
+        if not left[f]:
+            winner[free[f]] = nearest[place[f]]
+    return free[left]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def join_nearest(x, variance, winner, seeds, exponent):
+    """Give every free point to the kernel that is largest there; it stays free where every kernel is zero.
+
+    The balls grow twofold in radius until few points are left, which are compared with every seed.
+    """
+    free = np.flatnonzero(winner < 0)
+    rounds = 0
+    while rounds < 64 and free.shape[0] * seeds.shape[0] > x.shape[0]:
+        rounds += 1
+        exponent *= 4
+        free = join_within(x, variance, winner, seeds, free, exponent)
+    for j in free:
         best = np.inf
         for k in range(seeds.shape[0]):
             i = seeds[k]
             divisor = variance[i, 0] if variance.shape[1] == 1 else 1.0
-            exponent = squared_distance(x, j, x, i, variance) / divisor
-            if exponent < best:
-                best = exponent
+            distance = squared_distance(x, j, x, i, variance) / divisor
+            if distance < best:
+                best = distance
                 winner[j] = k
 
 
@@ -196,7 +248,7 @@ def cluster_groups(x, variance, order, splits, candidates, exponents, min_size, 
         if min_size > 1:
             group_seeds = dissolve_small(winner, group_seeds, min_size)
         if nearest:
-            join_nearest(group_x, group_variance, winner, group_seeds)
+            join_nearest(group_x, group_variance, winner, group_seeds, exponents[g])
         for i in range(rows.shape[0]):
             labels[rows[i]] = winner[i] + found if winner[i] >= 0 else -1
         for k in range(group_seeds.shape[0]):

@@ -1,13 +1,16 @@
 """Checks at the public boundary of the clusterers: every argument passes here before any work."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+# Layout that compiled functions are specialised for: anything else would compile them anew, for seconds.
+_COMPILED: tuple[Literal["C"], Literal["W"]] = ("C", "W")
 
 
 def embedding_rows(values: Any) -> FloatArray:
@@ -17,7 +20,7 @@ def embedding_rows(values: Any) -> FloatArray:
         raise ValueError(
             f"embeddings must have shape (n, d) with d >= 1, got {array.shape}; no voxel is np.zeros((0, d))"
         )
-    array = np.ascontiguousarray(array, np.float64)
+    array = np.require(array, np.float64, _COMPILED)
     _refuse_rows("embeddings must be finite", ~np.isfinite(array), array)
     return array
 
@@ -93,7 +96,7 @@ def edge_rows(edges: Any, n: int) -> IntArray:
             f"edges must join rows 0 to {n - 1}: {int(outside.sum())} edges do not, "
             f"the first is edge {at}: {array[:, at].tolist()}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.require(array, np.int64, _COMPILED)
 
 
 def affinity_rows(values: Any, m: int) -> FloatArray:
