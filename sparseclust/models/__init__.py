@@ -2,6 +2,6 @@
 
 from sparseclust.models._branched import Branch, BranchedNet
 from sparseclust.models._presets import edge_spice, spice
-from sparseclust.models._registry import create_model, list_models, register_model
+from sparseclust.models._registry import create_model, list_models
 
-__all__ = ["Branch", "BranchedNet", "create_model", "edge_spice", "list_models", "register_model", "spice"]
+__all__ = ["Branch", "BranchedNet", "create_model", "edge_spice", "list_models", "spice"]

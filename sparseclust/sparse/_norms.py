@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from sparseclust.sparse._tensor import SparseTensor
 
-Sequential = nn.Sequential
+
+class Sequential(nn.Sequential):
+    """:class:`torch.nn.Sequential`: layers that take and return a sparse tensor, one after the other."""
 
 
 class _PerVoxel(nn.Module):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sparseclust.backbones import Decoder, Encoder, ResidualBlock, UResNet, UResNetDecoder, UResNetEncoder
+from sparseclust.backbones import Decoder, Encoder, UResNet, UResNetDecoder, UResNetEncoder
+from sparseclust.backbones._blocks import ResidualBlock
 from sparseclust.sparse import SparseTensor, cat
 
 
@@ -47,10 +48,11 @@ def test_rows_and_events_are_independent(rng, norm):
     torch.testing.assert_close(apart.feats, net(cat(x.split())).feats, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("depth", [1, 4])
 @pytest.mark.parametrize("n", [0, 1])
 @pytest.mark.parametrize("training", [True, False])
-def test_no_voxel_and_one_voxel(n, training):
-    net = UResNet(4, base_channels=4, depth=4).train(training)
+def test_no_voxel_and_one_voxel(n, depth, training):
+    net = UResNet(4, base_channels=4, depth=depth).train(training)
     x = SparseTensor(torch.ones(n, 4), torch.tensor([[1, -7, 3, 0]])[:n], batch_size=3)
     y = net(x)
     assert y.feats.shape == (n, 4)

@@ -1,0 +1,168 @@
+"""Speed of sparseclust.sparse: kernel maps, layers against plain matrix products, a U-ResNet on every engine.
+
+Outputs are compared first. Engines take turns in one process; times are medians, CPU time on one thread
+by default, so a busy machine changes them little; ``--threads 2`` prints wall time instead.
+Run: python benchmarks/bench_sparse.py [--quick] [--threads N]
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparseclust.backbones import UResNet
+from sparseclust.sparse import (
+    SparseTensor,
+    available_engines,
+    sparse_conv,
+    strided_map,
+    submanifold_map,
+    use_engine,
+)
+
+ENGINES = [name for name, state in available_engines().items() if state == "ok"]
+clock = time.process_time
+
+
+def main() -> None:
+    global clock
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, a few seconds")
+    parser.add_argument("--threads", type=int, default=1, help="more than one: wall time (default: 1)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.threads > 1:
+        clock = time.perf_counter
+    quick = arguments.quick
+    check_equality(track_voxels(2, 1000))
+    time_maps([10**4] if quick else [10**4, 10**5, 10**6])
+    time_layers(track_voxels(4, 2000 if quick else 10_000))
+    for size in (2000,) if quick else (2000, 10_000, 50_000):
+        for filters in (16,) if quick else (16, 32):
+            time_network(track_voxels(4, size), filters)
+
+
+# ------------------------------------------------------------------------------------------------ inputs
+def track_voxels(events: int, size: int, extent: int = 768) -> Tensor:
+    """Blurred bent tracks, ``size`` voxels per event, sorted."""
+    rng = np.random.default_rng(size)
+    return torch.from_numpy(
+        np.concatenate([np.insert(one_event(rng, size, extent), 0, e, axis=1) for e in range(events)])
+    ).int()
+
+
+def one_event(rng: np.random.Generator, size: int, extent: int) -> np.ndarray:
+    voxels = np.zeros((0, 3), np.int64)
+    while len(voxels) < size:
+        steps = rng.normal(size=3) + rng.normal(scale=0.2, size=(300, 3)).cumsum(axis=0) * 0.1
+        path = rng.uniform(0, extent, 3) + np.cumsum(
+            0.7 * steps / np.linalg.norm(steps, axis=1)[:, None], axis=0
+        )
+        cloud = np.floor(path + rng.normal(scale=0.6, size=(3, 300, 3))).astype(np.int64).reshape(-1, 3)
+        voxels = np.unique(
+            np.concatenate([voxels, cloud[((cloud >= 0) & (cloud < extent)).all(axis=1)]]), axis=0
+        )
+    return voxels[np.sort(rng.permutation(len(voxels))[:size])]
+
+
+# ----------------------------------------------------------------------------------------------- numbers
+def check_equality(coords: Tensor) -> None:
+    torch.manual_seed(0)
+    net, feats = UResNet(4, base_channels=16, depth=3), torch.rand(len(coords), 4)
+    upper = torch.randn(len(coords), net.out_channels)
+    results = {}
+    for engine in ENGINES:
+        with use_engine(engine):
+            y = net(SparseTensor(feats, coords)).feats
+            results[engine] = [y.detach(), *torch.autograd.grad((y * upper).sum(), list(net.parameters()))]
+    for engine in ENGINES:
+        worst = max(
+            float((a - b).abs().max() / b.abs().max().clamp(min=1e-6))
+            for a, b in zip(results[engine], results["torch"])
+        )
+        assert worst < 1e-3, (engine, worst)
+        print(f"outputs and gradients, {engine} against torch: largest relative difference {worst:.1e}")
+
+
+def time_maps(sizes: list[int]) -> None:
+    print("\nkernel maps, ms:       voxels     pairs   submanifold 3^3   strided 2^3")
+    for size in sizes:
+        coords = track_voxels(1, size)
+        pairs = len(submanifold_map(coords, 3).source)
+        builds = [lambda e=e, b=b: on(e, b) for e in ENGINES for b in map_builders(coords)]
+        times = interleaved(builds, repeat=5)
+        for i, engine in enumerate(ENGINES):
+            print(f"  {engine:18}{size:9,}{pairs:10,}{times[2 * i]:18.1f}{times[2 * i + 1]:14.1f}")
+
+
+def map_builders(coords: Tensor) -> list[Callable[[], object]]:
+    return [lambda: submanifold_map(coords, 3), lambda: strided_map(coords, 2)]
+
+
+def time_layers(coords: Tensor) -> None:
+    print(f"\nsubmanifold 3^3 forward, {len(coords):,} voxels, ms (ratio to plain products of the same size)")
+    kernel_map = submanifold_map(coords, 3)
+    for channels in (16, 32, 64):
+        feats, weight = torch.randn(len(coords), channels), torch.randn(27, channels, channels)
+        gathered = torch.randn(len(kernel_map.source), channels)
+        edges = kernel_map.splits.tolist()
+
+        def plain(gathered=gathered, weight=weight, edges=edges) -> None:
+            for k in range(27):
+                torch.mm(gathered[edges[k] : edges[k + 1]], weight[k])
+
+        def conv(feats=feats, weight=weight) -> Tensor:
+            return sparse_conv(feats, weight, kernel_map)
+
+        base, *times = interleaved([plain, *(lambda e=e, c=conv: on(e, c) for e in ENGINES)], repeat=9)
+        print(
+            f"  {channels:3} channels: products {base:.1f}",
+            *(f"| {e} {t:.1f} ({t / base:.2f})" for e, t in zip(ENGINES, times)),
+        )
+
+
+def time_network(coords: Tensor, filters: int) -> None:
+    torch.manual_seed(0)
+    net, feats = UResNet(4, base_channels=filters), torch.rand(len(coords), 4)
+
+    def forward() -> Tensor:
+        return net(SparseTensor(feats, coords)).feats
+
+    def inference() -> None:
+        with torch.no_grad():
+            forward()
+
+    def training() -> None:
+        forward().square().mean().backward()
+
+    print(f"\nU-ResNet depth 5, {filters} filters, {len(coords):,} voxels in 4 events, ms")
+    works = [lambda e=e, w=w: on(e, w) for e in ENGINES for w in (inference, training)]
+    times = interleaved(works, repeat=5)
+    for i, engine in enumerate(ENGINES):
+        print(f"  {engine:10} forward {times[2 * i]:7.0f}   forward + backward {times[2 * i + 1]:7.0f}")
+
+
+# ------------------------------------------------------------------------------------------------ timing
+def on(engine: str, work: Callable[[], object]) -> None:
+    with use_engine(engine):
+        work()
+
+
+def interleaved(works: list[Callable[[], object]], *, repeat: int) -> list[float]:
+    """Median time of each in ms; all take turns, after one round to warm up."""
+    times: list[list[float]] = [[] for _ in works]
+    for turn in range(repeat + 1):
+        for work, measured in zip(works, times):
+            start = clock()
+            work()
+            if turn:
+                measured.append(1e3 * (clock() - start))
+    return [statistics.median(measured) for measured in times]
+
+
+if __name__ == "__main__":
+    main()
