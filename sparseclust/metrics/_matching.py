@@ -223,7 +223,10 @@ def _assign(true: IntArray, pred: IntArray, iou: FloatArray) -> IntArray:
     pred_values, column = np.unique(pred, return_inverse=True)
     k, m = len(true_values), len(pred_values)
     worth = np.concatenate([2 + iou / (k + 1), np.ones(k)])
-    rows, columns = np.append(row, np.arange(k)), np.append(column, m + np.arange(k))
+    # The solver of scipy 1.12 takes 32-bit indices only.
+    rows, columns = np.stack(
+        [np.append(row, np.arange(k)), np.append(column, m + np.arange(k))], dtype=np.int32
+    )
     graph = sparse.csr_array((worth, (rows, columns)), shape=(k, m + k))
     chosen = min_weight_full_bipartite_matching(graph, maximize=True)[1]
     taken: IntArray = np.flatnonzero(chosen[row] == column)

@@ -76,6 +76,7 @@ def _matchings(
         return
     yield from _matchings(iou, threshold, row + 1, used)
     for column, value in enumerate(iou[row]):
-        if value > threshold and column not in used:
+        # rounded like any IoU: 3/5 is not larger than 0.6, although the float 0.6 is a little less
+        if float(value) > threshold and column not in used:
             for pairs, total in _matchings(iou, threshold, row + 1, used | {column}):
                 yield pairs + 1, total + value

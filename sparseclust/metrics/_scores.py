@@ -130,7 +130,7 @@ def adjusted_rand_score(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) 
     -----
     With S, A, B the pairs of points that share a cluster in both, in the first and in the second partition,
     and N all pairs: ARI = (S - AB/N) / ((A + B)/2 - AB/N). Evaluated as the ratio of two integers that cannot
-    overflow, so the only error is the final rounding, at any n.
+    overflow (up to 3e9 points), so the only error is the final rounding.
 
     References
     ----------

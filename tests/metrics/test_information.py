@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -20,6 +20,9 @@ pairs = st.integers(1, 6).flatmap(
 @given(pairs)
 def test_scikit_learn(points):
     true, pred = np.array(points).T
+    assume(
+        not len(points) == len(set(true)) == len(set(pred))
+    )  # scikit-learn 1.5 says 0 for these equal partitions
     for ours, theirs in (
         (metrics.adjusted_mutual_info_score, sklearn_metrics.adjusted_mutual_info_score),
         (metrics.normalized_mutual_info_score, sklearn_metrics.normalized_mutual_info_score),

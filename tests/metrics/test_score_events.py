@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparseclust.metrics import PartitionScores, score_clusters, score_events, score_partition
+from sparseclust.metrics import PartitionScores, _contingency, score_clusters, score_events, score_partition
 
 points = st.lists(st.tuples(*[st.integers(-2, 3)] * 4), max_size=40)
 
@@ -38,11 +38,17 @@ def test_wide_names_take_another_road_to_the_same_table(rng, stretch):
     assert [row[2:] for row in wide.tolist()] == [row[2:] for row in one_by_one(true, pred, event, semantic)]
 
 
+def test_rows_are_ranked_when_the_keys_run_out(rng, monkeypatch):
+    true, pred, event, semantic = rng.integers(-4, 4, (4, 5000))
+    before = score_events(true, pred, event=event, semantic=semantic)
+    monkeypatch.setattr(_contingency, "_LARGEST_KEY", 100)
+    assert score_events(true, pred, event=event, semantic=semantic).tobytes() == before.tobytes()
+
+
 def test_more_cells_than_an_int64_can_number(rng):
-    """Every label is used once, so group x true x pred exceeds 2^63 and the rows are ranked first."""
-    n = 2_300_000
-    true, event = rng.permutation(n), np.arange(n)
-    table = score_events(true, rng.permutation(n), event=event // 2)
+    n = 1_200_000
+    assert (n // 2) * (4 * n) ** 2 > 2**63
+    table = score_events(4 * rng.permutation(n), 4 * rng.permutation(n), event=np.arange(n) // 2)
     assert len(table) == n // 2
     assert (table["ari"] == 1).all()
     assert (table["n_true"] == 2).all()
