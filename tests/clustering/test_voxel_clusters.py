@@ -57,8 +57,10 @@ def test_dbscan_equals_the_reference(cloud, min_samples):
 @given(clouds(), st.integers(1, 8))
 def test_dbscan_equals_scikit_learn_number_by_number(cloud, min_samples):
     coords, _, radius = cloud
-    if len(coords) == 0 or radius == 0:
+    if len(coords) == 0:
         return
+    # At a distance of exactly eps, a square root, its answer depends on how its tree rounds.
+    radius += 1e-6
     expected = DBSCAN(eps=radius, min_samples=min_samples, algorithm="kd_tree").fit_predict(coords)
     assert np.array_equal(dbscan_voxels(coords, eps=radius, min_samples=min_samples), expected)
 
