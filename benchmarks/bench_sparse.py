@@ -58,14 +58,15 @@ def track_voxels(events: int, size: int, extent: int = 768) -> Tensor:
 def one_event(rng: np.random.Generator, size: int, extent: int) -> np.ndarray:
     voxels = np.zeros((0, 3), np.int64)
     while len(voxels) < size:
-        steps = rng.normal(size=3) + rng.normal(scale=0.2, size=(300, 3)).cumsum(axis=0) * 0.1
-        path = rng.uniform(0, extent, 3) + np.cumsum(
-            0.7 * steps / np.linalg.norm(steps, axis=1)[:, None], axis=0
-        )
-        cloud = np.floor(path + rng.normal(scale=0.6, size=(3, 300, 3))).astype(np.int64).reshape(-1, 3)
-        voxels = np.unique(
-            np.concatenate([voxels, cloud[((cloud >= 0) & (cloud < extent)).all(axis=1)]]), axis=0
-        )
+        tracks = 1 + (size - len(voxels)) // 700
+        kinks = rng.normal(scale=0.2, size=(tracks, 300, 3)).cumsum(axis=1)
+        steps = rng.normal(size=(tracks, 1, 3)) + 0.1 * kinks
+        steps *= 0.7 / np.linalg.norm(steps, axis=2, keepdims=True)
+        path = rng.uniform(0, extent, (tracks, 1, 3)) + np.cumsum(steps, axis=1)
+        cloud = path + rng.normal(scale=0.6, size=(3, tracks, 300, 3))
+        cloud = np.floor(cloud).astype(np.int64).reshape(-1, 3)
+        cloud = cloud[((cloud >= 0) & (cloud < extent)).all(axis=1)]
+        voxels = np.unique(np.concatenate([voxels, cloud]), axis=0)
     return voxels[np.sort(rng.permutation(len(voxels))[:size])]
 
 

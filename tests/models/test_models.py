@@ -6,7 +6,7 @@ import torch
 
 from sparseclust.backbones import UResNetDecoder, UResNetEncoder
 from sparseclust.heads import SemanticHead
-from sparseclust.models import Branch, BranchedNet, create_model, list_models, spice
+from sparseclust.models import Branch, BranchedNet, create_model, edge_spice, list_models, spice
 from sparseclust.sparse import SparseTensor, use_engine
 
 
@@ -31,11 +31,12 @@ def test_spice_outputs_are_aligned_with_the_input(rng, margin_dim, ndim):
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_no_voxel_and_one_voxel(n):
-    net = spice(base_channels=4, depth=3)
+@pytest.mark.parametrize("preset", [spice, edge_spice])
+def test_no_voxel_and_one_voxel(preset, n):
+    net = preset(base_channels=4, depth=3)
     outputs = net(SparseTensor(torch.ones(n, 4), torch.tensor([[0, 7, 7, 7]])[:n], batch_size=1))
-    assert [len(y) for y in outputs.values()] == [n] * 3
-    sum(y.sum() for y in outputs.values()).backward()
+    assert [len(outputs[name]) for name in ("embeddings", "margins", "seediness")] == [n] * 3
+    sum(y.sum() for name, y in outputs.items() if name != "edges").backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
 
 
@@ -76,6 +77,19 @@ def test_an_own_composition(rng):
     assert net.config is None
     with pytest.raises(ValueError, match="name of its own"):
         BranchedNet(encoder, {"one": Branch(decoder, heads), "two": Branch(decoder, heads)})
+
+
+def test_edge_spice_scores_every_edge(rng):
+    x = voxels(rng)
+    net = edge_spice(spatial_size=12, base_channels=4, depth=2)
+    outputs = net.eval()(x)
+    assert set(outputs) == {"embeddings", "margins", "seediness", "edges", "affinity"}
+    assert torch.equal(outputs["edges"], x.edges())
+    assert outputs["affinity"].shape == (outputs["edges"].shape[1],)
+    one, two = x.coords[outputs["edges"]].unbind()
+    assert torch.equal(one[:, 0], two[:, 0])
+    again = create_model(**net.config)
+    again.load_state_dict(net.state_dict())
 
 
 def test_registry():

@@ -140,6 +140,22 @@ def test_collate_numbers_the_events(rng):
     assert np.array_equal(x.feats, np.concatenate([feats for _, feats in samples]))
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_edges_join_touching_voxels_once(make_coords, ndim):
+    coords = make_coords(ndim, size=5)
+    edges = SparseTensor(torch.ones(len(coords), 1), coords).edges()
+    expected = {
+        frozenset((i, j))
+        for i, a in enumerate(coords.tolist())
+        for j, b in enumerate(coords.tolist())
+        if i != j and a[0] == b[0] and max(abs(p - q) for p, q in zip(a, b)) == 1
+    }
+    listed = [frozenset(edge) for edge in edges.T.tolist()]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == expected
+    assert SparseTensor(torch.ones(0, 1), coords[:0]).edges().shape == (2, 0)
+
+
 def test_dense_puts_every_row_in_its_place(x):
     image = x.dense([8, 8, 8])
     assert image.shape == (x.batch_size, 4, 8, 8, 8)
