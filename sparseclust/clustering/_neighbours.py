@@ -151,7 +151,7 @@ def dbscan_voxels(
     labels : (n,) int64
         -1 for noise; clusters counted from 0 in the order of their first core rows. A border row, which may
         be near several clusters, joins the lowest label. Without groups this is scikit-learn's labelling,
-        number by number.
+        number by number, apart from its rounding where a distance is exactly ``eps``.
 
     Raises
     ------
