@@ -35,7 +35,7 @@ def available_engines() -> dict[str, str]:
 
 @contextlib.contextmanager
 def use_engine(name: str) -> Iterator[None]:
-    """Run the convolutions of a ``with`` block on the named engine; results do not depend on the choice.
+    """Run the convolutions of a ``with`` block on the named engine; results agree up to rounding.
 
     Parameters
     ----------
