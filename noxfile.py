@@ -12,7 +12,9 @@ def tests(session: nox.Session) -> None:
     """Run the test suite."""
     pyproject = nox.project.load_toml("pyproject.toml")
     session.install(*CONSTRAINTS, "-e", ".[train,vis]", *nox.project.dependency_groups(pyproject, "test"))
-    session.run("pytest", "-m", "not slow and not gpu", "--doctest-modules", "tests", "sparseclust", *session.posargs)
+    session.run(
+        "pytest", "-m", "not slow and not gpu", "--doctest-modules", "tests", "sparseclust", *session.posargs
+    )
 
 
 @nox.session

@@ -14,7 +14,7 @@ SHARED = Path(os.environ.get("SPARSECLUST_SHARED", ROOT.parent / "shared"))
 def _folder(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():
-        pytest.skip(f"needs the folder {name!r} of the shared reference data (set SPARSECLUST_SHARED to its parent)")
+        pytest.skip(f"needs the reference data: no folder {folder.name!r} where SPARSECLUST_SHARED points to")
     return folder
 
 

@@ -37,14 +37,29 @@ def predict(
     embeddings
         Store the embeddings as well.
     """
-    if output.suffix == ".h5" and len(files) > 1:
-        raise ValueError(f"{len(files)} inputs cannot go to the one file {output}; give a folder as --output")
+    targets = _targets(files, output)
     predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=device)
-    for name in files:
+    for name, target in zip(files, targets):
         events = open_events(name, label=label, spatial_size=predictor.inputs.spatial_size)
-        target = output if output.suffix == ".h5" else output / f"{Path(name).stem.replace('*', '_')}.pred.h5"
+        target.parent.mkdir(parents=True, exist_ok=True)
         labelled = progress(predictor.predict(events), total=len(events), what=Path(name).name)
         n = write_predictions(
             target, labelled, attrs={"model": str(model), "source": str(name)}, embeddings=embeddings
         )
         print(f"{target}: {n} events")
+
+
+def _targets(files: list[str], output: Path) -> list[Path]:
+    """Where the predictions of each input go; no file is written twice, and no input is overwritten."""
+    if output.suffix == ".h5":
+        targets = [output] * len(files)
+    else:
+        targets = [output / f"{Path(name).stem.replace('*', '_')}.pred.h5" for name in files]
+    for name, target in zip(files, targets):
+        if targets.count(target) > 1:
+            raise ValueError(
+                f"{name}: another input goes to {target} too; predict them into different folders"
+            )
+        if target.exists() and any(Path(other).exists() and target.samefile(other) for other in files):
+            raise ValueError(f"{target}: is an input; choose another --output")
+    return targets

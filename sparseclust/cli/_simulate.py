@@ -50,6 +50,7 @@ def simulate(
         "voxel_size": voxel_size,
         "small": small,
     }
+    output.parent.mkdir(parents=True, exist_ok=True)
     n = write_events(
         output,
         progress(source, total=events, what="simulate"),

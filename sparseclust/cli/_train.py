@@ -97,7 +97,7 @@ def train(
     validation
         Validation events, likewise.
     output
-        Folder for checkpoint (last.ckpt), log (metrics.csv) and model (model.pt).
+        Folder for checkpoint (last.ckpt), logs and model (model.pt).
     size
         Voxels along each side of the volume.
     network

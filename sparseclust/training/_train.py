@@ -9,6 +9,7 @@ from sparseclust.pipeline import Predictor
 from sparseclust.training._data import EventDataModule
 from sparseclust.training._lightning import lightning
 from sparseclust.training._module import SpatialEmbeddingModule
+from sparseclust.training._progress import BudgetProgressBar
 from sparseclust.training._schedule import BudgetSchedule
 
 LAST = "last.ckpt"
@@ -64,14 +65,16 @@ def train(
     module : SpatialEmbeddingModule
     data : EventDataModule
     output : path
-        Folder that gets ``last.ckpt`` (to resume from; also written on Ctrl-C), ``metrics.csv`` and, at the
-        end, ``model.pt`` for :meth:`Predictor.from_pretrained`.
+        Folder that gets ``last.ckpt`` (to resume from; also written on Ctrl-C),
+        ``logs/version_*/metrics.csv`` (one per run) and, at the end, ``model.pt`` for
+        :meth:`Predictor.from_pretrained`.
     schedule : BudgetSchedule
         How long to train.
     validate_every : int, optional
         Validate and write ``last.ckpt`` every so many steps, by default after each epoch.
     resume : bool
-        Go on from ``last.ckpt``.
+        Go on from ``last.ckpt``. An epoch that was interrupted goes on with as many batches as it lacked,
+        drawn anew.
     **trainer_options
         Passed to :class:`lightning.pytorch.Trainer`, e.g. ``precision="bf16-mixed"``.
 
@@ -91,8 +94,8 @@ def train(
         raise FileNotFoundError(f"nothing to resume: {last} does not exist; train without resume first")
     output.mkdir(parents=True, exist_ok=True)
     trainer = lightning.Trainer(
-        logger=lightning.loggers.CSVLogger(output, name="", version=""),
-        callbacks=[schedule, ResumePoint(last)],
+        logger=lightning.loggers.CSVLogger(output, name="logs"),
+        callbacks=[schedule, ResumePoint(last), BudgetProgressBar(schedule)],
         max_epochs=-1,
         max_steps=-1 if schedule.max_steps is None else schedule.max_steps,
         val_check_interval=validate_every,
@@ -109,6 +112,9 @@ def train(
         # The number of workers is the caller's choice, and short epochs are not a mistake here.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
+        warnings.filterwarnings("ignore", message=".*ended before the epoch ended.*")
+        # Lightning against newer versions of torch.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         _fit(trainer, module, data, last if resume else None)
     predictor = Predictor(module.model.eval(), module.clusterer, inputs=data.inputs, classes=data.classes)
     predictor.save(output / MODEL, steps=trainer.global_step, minutes=round(schedule.seconds / 60, 2))

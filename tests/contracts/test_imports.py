@@ -8,7 +8,10 @@ import pytest
 
 
 def _loaded_by(statement: str) -> set[str]:
-    code = f"import sys, json; before = set(sys.modules); {statement}; print(json.dumps(sorted(set(sys.modules) - before)))"
+    code = f"""import sys, json
+before = set(sys.modules)
+{statement}
+print(json.dumps(sorted(set(sys.modules) - before)))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 

@@ -1,0 +1,208 @@
+"""The command line as a user meets it: the whole chain, clear errors, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from sparseclust.cli import main
+from sparseclust.cli._main import COMMANDS
+from sparseclust.cli._tables import HEADERS, comparison_rows, format_table
+from sparseclust.data import EventStore, open_events
+from sparseclust.data.simulation import EventGenerator
+from sparseclust.training import Scorer
+
+SIZE = "96"
+TINY = ["--size", SIZE, "--network.base_channels", "4", "--network.depth", "2", "--network.reps", "1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Simulated events and a model trained for a few steps."""
+    folder = tmp_path_factory.mktemp("cli")
+    assert main(["simulate", str(folder / "events.h5"), "--events", "6", "--size", SIZE]) == 0
+    train = [
+        "train",
+        str(folder / "events.h5"),
+        "--validation",
+        str(folder / "events.h5"),
+        "--max_steps",
+        "3",
+    ]
+    assert main([*train, *TINY, "--output", str(folder), "--workers", "0", "--accelerator", "cpu"]) == 0
+    return folder
+
+
+def test_simulated_file_holds_the_numbered_events(folder):
+    events = EventStore(folder / "events.h5")
+    assert events.attrs["content"] == "simulated events"
+    expected = EventGenerator(rng=0, spatial_size=int(SIZE)).event(4)
+    np.testing.assert_array_equal(events[4].coords, expected.coords)
+
+
+def test_predict_and_evaluate(folder, capsys):
+    inputs, model = folder / "events.h5", folder / "model.pt"
+    assert main(["predict", str(inputs), "--model", str(model), "--output", str(folder / "out")]) == 0
+    stored, given = open_events(folder / "out" / "events.pred.h5"), open_events(inputs)
+    assert len(stored) == len(given)
+    for a, b in zip(stored, given):
+        np.testing.assert_array_equal(a.coords, b.coords)
+        assert a.extra["label"].shape == (len(b),)
+    capsys.readouterr()
+    assert main(["evaluate", str(folder / "out" / "events.pred.h5")]) == 0
+    from_file = capsys.readouterr().out
+    page = folder / "report.html"
+    assert main(["evaluate", str(inputs), "--model", str(model), "--report", str(page), "--shown", "2"]) == 0
+    from_model = capsys.readouterr().out
+    assert from_file.splitlines()[1:] == from_model.splitlines()[1 : len(from_file.splitlines())]
+    for word in ("DBSCAN", "published", "0.717", "Track"):
+        assert word in from_file
+    assert "events.h5, event 1" in page.read_text()
+    assert "events.h5, event 2" not in page.read_text()
+
+
+def test_several_inputs_go_to_a_folder(folder, tmp_path):
+    one, two = (str(folder / "events.h5") for _ in range(2))
+    model = ["--model", str(folder / "model.pt")]
+    assert main(["predict", one, two, *model, "--output", str(tmp_path / "one.h5")]) == 2
+    assert main(["predict", one, *model, "--output", one]) == 2
+    assert main(["predict", one, two, *model, "--output", str(tmp_path)]) == 2  # two files of one name
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "second.h5").write_bytes((folder / "events.h5").read_bytes())
+    assert main(["predict", one, str(tmp_path / "second.h5"), *model, "--output", str(tmp_path)]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"second.h5", "events.pred.h5", "second.pred.h5"}
+
+
+def test_options_from_a_file(folder, tmp_path):
+    config = tmp_path / "simulate.yaml"
+    config.write_text("events: 2\nsize: 64\nmix: crowded\n")
+    out = tmp_path / "out.h5"
+    assert main(["simulate", str(out), "--config", str(config)]) == 0
+    assert len(open_events(out)) == 2
+
+
+def test_help_and_version(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+    assert main(["--version"]) == 0
+    assert "sparseclust" in capsys.readouterr().out
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            main([name, "--help"])
+        assert stop.value.code == 0
+        assert "--config" in capsys.readouterr().out
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert "torch" in out
+    assert "numba          ok" in out
+
+
+def test_unknown_command(capsys):
+    assert main(["cluster"]) == 2
+    assert "demo" in capsys.readouterr().err
+
+
+def _failure(capsys, *arguments):
+    assert main([str(a) for a in arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_wrong_inputs_say_what_is_wrong(folder, tmp_path, capsys):
+    model, events = folder / "model.pt", folder / "events.h5"
+    missing = _failure(capsys, "predict", tmp_path / "no.h5", "--model", model)
+    assert "no.h5" in missing
+    assert "no such file" in missing
+    half = tmp_path / "half.h5"
+    half.write_bytes(events.read_bytes()[: events.stat().st_size // 2])
+    assert "half.h5" in _failure(capsys, "predict", half, "--model", model, "--output", tmp_path)
+    text = tmp_path / "text.h5"
+    text.write_text("not HDF5")
+    assert "text.h5" in _failure(capsys, "evaluate", text, "--model", model)
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["x"] = np.arange(3)
+    assert "expected a PILArNet" in _failure(capsys, "evaluate", other, "--model", model)
+    assert "sparseclust train" in _failure(capsys, "predict", events, "--model", tmp_path / "no.pt")
+    assert "--model" in _failure(capsys, "evaluate", events)
+    assert "budget" in _failure(capsys, "train", events, "--validation", events)
+    assert "crowded" in _failure(capsys, "simulate", tmp_path / "x.h5", "--mix", "soup")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["half.h5", "other.h5", "text.h5"]
+
+
+def _interrupt(arguments, cwd, *, until, seconds=120):
+    """Start a command, send Ctrl-C when ``until()`` holds, and return its exit status and error output."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sparseclust", *arguments],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    end = time.monotonic() + seconds
+    while not until() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    return process, process.communicate(timeout=60)[1]
+
+
+def test_interrupted_prediction_leaves_no_file(folder, tmp_path):
+    many = tmp_path / "many.h5"
+    assert main(["simulate", str(many), "--events", "2000", "--size", "64", "--mix", "single:mu-"]) == 0
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = ["predict", str(many), "--model", str(folder / "model.pt"), "--output", str(out)]
+    process, err = _interrupt(arguments, tmp_path, until=lambda: any(out.iterdir()))
+    assert process.returncode == 130
+    assert "stopped" in err
+    assert list(out.iterdir()) == []
+
+
+def test_interrupted_training_resumes(folder, tmp_path):
+    events = str(folder / "events.h5")
+    arguments = ["train", events, "--validation", events, "--max_steps", "100000", *TINY, "--workers", "0"]
+    arguments += ["--output", str(tmp_path), "--accelerator", "cpu"]
+    log = tmp_path / "last.ckpt"  # written at the first validation: training runs
+    process, err = _interrupt(arguments, tmp_path, until=log.exists)
+    assert process.returncode == 130
+    assert "--resume true" in err
+    import torch
+
+    step = torch.load(log, weights_only=False)["global_step"]
+    assert step >= 1
+    arguments[arguments.index("100000")] = str(step + 2)
+    assert main([*arguments, "--resume", "true"]) == 0
+    assert torch.load(log, weights_only=False)["global_step"] == step + 2
+
+
+def test_table_layout():
+    scorer = Scorer()
+    event = EventGenerator("single:mu-", rng=1, spatial_size=64).event(0)
+    scorer.add(event, event.instance)
+    rows = comparison_rows({"ours": scorer.table(), "same": scorer.table()})
+    assert rows[0][:4] == ("Track", "ours", "1.000", "1.000")
+    assert rows[1][0] == ""
+    assert rows[2][:6] == ("", "published", "0.961", "0.988", "0.983", "0.717")
+    lines = format_table(HEADERS, rows).splitlines()
+    assert lines[0].split() == list(HEADERS)
+    assert lines[1] == ""
+
+
+def test_a_report_is_not_needed_to_score(folder, capsys):
+    assert main(["evaluate", str(folder / "events.h5"), "--model", str(folder / "model.pt")]) == 0
+    assert "report" not in capsys.readouterr().out
+
+
+def test_configuration_is_printable(capsys):
+    with pytest.raises(SystemExit):
+        main(["simulate", "x.h5", "--print_config"])
+    assert "events: 100" in capsys.readouterr().out

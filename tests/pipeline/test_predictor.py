@@ -1,0 +1,199 @@
+"""Labels aligned with the caller's rows, whatever the events look like; models on disk."""
+
+import numpy as np
+import pytest
+import torch
+
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.data import Event, EventStore, VoxelInputs
+from sparseclust.models import create_model, spice
+from sparseclust.pipeline import Predictor, write_predictions
+from sparseclust.testing import random_event
+
+SIZE = 64
+
+
+def _model(name="edge_spice"):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return create_model(name, spatial_size=SIZE, base_channels=4, depth=3, reps=1, initial_margin=0.1)
+
+
+def _predictor(clusterer=None, **options):
+    clusterer = AffinityGraphClusterer(threshold=0.5) if clusterer is None else clusterer
+    return Predictor(_model(), clusterer, inputs=VoxelInputs(SIZE), **options)
+
+
+@pytest.fixture(params=["edges", "kernels"])
+def predictor(request):
+    if request.param == "edges":
+        return _predictor()
+    return _predictor(GaussianKernelClusterer(leftover="nearest"))
+
+
+def _partition(labels):
+    """Labels up to their names: each voxel named by the first voxel of its cluster."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.where(labels < 0, -1, first[inverse])
+
+
+def test_one_label_per_voxel_in_order(predictor, rng):
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(5)]
+    predictions = list(predictor.predict(events))
+    assert [p.event for p in predictions] == events
+    for p in predictions:
+        assert p.labels.shape == (len(p.event),)
+        assert p.labels.dtype == np.int64
+        assert set(np.unique(p.labels)) == set(range(p.labels.max() + 1))
+        assert p.outputs["embeddings"].shape == (len(p.event), 3)
+
+
+def test_batches_do_not_matter(predictor, rng):
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(5)]
+    together = [p.labels for p in predictor.predict(events)]
+    predictor.batch_size = 1
+    alone = [p.labels for p in predictor.predict(events)]
+    for a, b in zip(together, alone):
+        np.testing.assert_array_equal(_partition(a), _partition(b))
+
+
+def test_order_of_rows_does_not_matter_to_the_partition(rng):
+    event = random_event(rng, spatial_size=SIZE)
+    order = rng.permutation(len(event))
+    predictor = _predictor()
+    [straight] = predictor.predict([event])
+    [shuffled] = predictor.predict([event.select(order)])
+    np.testing.assert_array_equal(_partition(straight.labels[order]), _partition(shuffled.labels))
+
+
+def test_classes_are_never_joined_and_others_are_not_clustered(predictor, rng):
+    event = random_event(rng, n_instances=8, spatial_size=16)
+    semantic = rng.integers(0, 5, len(event))
+    event = Event(event.coords, event.feats, semantic, event.instance)
+    [p] = predictor.predict([event])
+    assert np.all(p.labels[semantic == 4] == -1)
+    assert np.all(np.isnan(p.outputs["seediness"][semantic == 4]))
+    for label in np.unique(p.labels[p.labels >= 0]):
+        assert len(np.unique(semantic[p.labels == label])) == 1
+
+
+def test_duplicate_rows_get_equal_labels(predictor, rng):
+    event = random_event(rng, spatial_size=SIZE)
+    rows = np.concatenate([np.arange(len(event)), np.arange(0, len(event), 3)])
+    [p] = predictor.predict([event.select(rows)])
+    np.testing.assert_array_equal(p.labels[len(event) :], p.labels[: len(event) : 3])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(np.zeros((0, 3)), np.zeros(0), np.zeros(0, int), np.zeros(0, int)),
+        Event([[3, 4, 5]], [1.0], [1], [0]),
+        Event([[3, 4, 5]], [1.0]),
+        Event([[3, 4, 5], [9, 9, 9]], [1.0, 1.0], [4, 4], [-1, -1]),
+        Event([[-3, -4, 5], [9, 900, 9]], [1.0, 1.0], [0, 0], [1, 1]),
+    ],
+    ids=["empty", "one voxel", "no classes", "low energy only", "outside the volume"],
+)
+def test_odd_events(predictor, event, rng):
+    usual = random_event(rng, spatial_size=SIZE)
+    alone, *_ = predictor.predict([event])
+    _, between, _ = predictor.predict([usual, event, usual])
+    np.testing.assert_array_equal(alone.labels, between.labels)
+    assert len(alone.labels) == len(event)
+
+
+def test_no_events():
+    assert list(_predictor().predict([])) == []
+
+
+def test_prediction_leaves_the_model_in_its_mode(rng):
+    predictor = _predictor()
+    predictor.model.train()
+    before = {k: v.clone() for k, v in predictor.model.state_dict().items()}
+    list(predictor.predict([random_event(rng, spatial_size=SIZE)]))
+    assert predictor.model.training
+    assert all(torch.equal(v, before[k]) for k, v in predictor.model.state_dict().items())
+
+
+def test_saved_predictor_predicts_the_same(tmp_path, rng):
+    predictor = _predictor(GaussianKernelClusterer({0: 0.2, 1: 0.3, 2: 0.4, 3: 0.1}), classes=(0, 1, 2, 3))
+    predictor.save(tmp_path / "deep" / "model.pt", steps=7)
+    again = Predictor.from_pretrained(tmp_path / "deep" / "model.pt", batch_size=2)
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(3)]
+    for a, b in zip(predictor.predict(events), again.predict(events)):
+        np.testing.assert_array_equal(a.labels, b.labels)
+    assert again.inputs == predictor.inputs
+    assert again.clusterer.get_params() == predictor.clusterer.get_params()
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["model.pt"]
+
+
+def test_damaged_or_foreign_model_files(tmp_path):
+    whole = tmp_path / "model.pt"
+    _predictor().save(whole)
+    half = tmp_path / "half.pt"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    other = tmp_path / "other.pt"
+    torch.save({"weights": torch.ones(2)}, other)
+    for path in (half, other):
+        with pytest.raises(ValueError, match=path.name):
+            Predictor.from_pretrained(path)
+    with pytest.raises(FileNotFoundError, match="sparseclust train"):
+        Predictor.from_pretrained(tmp_path / "none.pt")
+
+
+def test_model_without_config_cannot_be_saved(tmp_path):
+    predictor = Predictor(torch.nn.Linear(1, 1), GaussianKernelClusterer(), inputs=VoxelInputs(SIZE))
+    with pytest.raises(ValueError, match="state_dict"):
+        predictor.save(tmp_path / "model.pt")
+
+
+def test_clusterer_and_model_must_fit(rng):
+    predictor = Predictor(
+        spice(spatial_size=SIZE, base_channels=4, depth=2), AffinityGraphClusterer(), inputs=VoxelInputs(SIZE)
+    )
+    with pytest.raises(ValueError, match="affinity"):
+        list(predictor.predict([random_event(rng)]))
+
+
+@pytest.mark.parametrize("options", [{"precision": "fp8"}, {"batch_size": 0}])
+def test_wrong_options(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        _predictor(**options)
+
+
+def test_bf16_runs(rng):
+    event = random_event(rng, spatial_size=SIZE)
+    [p] = _predictor(precision="bf16").predict([event])
+    assert np.isfinite(p.outputs["embeddings"]).all()
+
+
+def test_written_predictions_read_back(tmp_path, rng):
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(3)]
+    predictions = list(_predictor().predict(events))
+    path = tmp_path / "out.h5"
+    assert write_predictions(path, predictions, attrs={"model": "x"}, embeddings=True) == 3
+    stored = EventStore(path)
+    assert stored.attrs["content"] == "predictions"
+    for p, event in zip(predictions, stored):
+        np.testing.assert_array_equal(event.coords, p.event.coords)
+        np.testing.assert_array_equal(event.feats, p.event.feats)
+        np.testing.assert_array_equal(event.instance, p.event.instance)
+        np.testing.assert_array_equal(event.extra["label"], p.labels)
+        np.testing.assert_array_equal(event.extra["embeddings"], p.outputs["embeddings"])
+
+
+def test_interrupted_writing_leaves_the_old_file(tmp_path, rng):
+    path = tmp_path / "out.h5"
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(3)]
+    write_predictions(path, _predictor().predict(events[:1]))
+    before = path.read_bytes()
+
+    def interrupted():
+        yield from _predictor().predict(events[:2])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_predictions(path, interrupted())
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out.h5"]

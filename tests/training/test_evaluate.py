@@ -1,0 +1,87 @@
+"""Scores against the truth, DBSCAN beside them."""
+
+import numpy as np
+import pytest
+
+from sparseclust.data import Event
+from sparseclust.metrics import score_events, score_partition
+from sparseclust.pipeline import Prediction
+from sparseclust.testing import random_event
+from sparseclust.training import PUBLISHED, Scorer, dbscan_labels, evaluate
+
+
+def test_scorer_equals_scoring_all_events_at_once(rng):
+    events = [random_event(rng) for _ in range(150)]  # more than one chunk
+    labels = [rng.integers(-1, 4, len(event)) for event in events]
+    scorer = Scorer()
+    for event, found in zip(events, labels):
+        scorer.add(event, found)
+    at_once = score_events(
+        np.concatenate([e.instance for e in events]),
+        np.concatenate(labels),
+        event=np.repeat(np.arange(150), [len(e) for e in events]),
+        semantic=np.concatenate([e.semantic for e in events]),
+    )
+    np.testing.assert_array_equal(scorer.table(), at_once)
+
+
+def test_other_classes_and_unlabelled_truth_take_no_part(rng):
+    event = random_event(rng)
+    n = len(event)
+    extended = Event(
+        np.vstack([event.coords, event.coords[:10] + 1000]),
+        np.ones(n + 10),
+        np.concatenate([event.semantic, np.full(5, 4), np.full(5, 1)]),
+        np.concatenate([event.instance, np.full(10, -1)]),
+    )
+    plain, with_others = Scorer(), Scorer()
+    labels = rng.integers(0, 3, n)
+    plain.add(event, labels)
+    with_others.add(extended, np.concatenate([labels, rng.integers(0, 3, 10)]))
+    np.testing.assert_array_equal(plain.table(), with_others.table())
+
+
+def test_events_without_classes_are_scored_as_one(rng):
+    event = random_event(rng)
+    labels = rng.integers(0, 3, len(event))
+    scorer = Scorer()
+    scorer.add(Event(event.coords, event.feats, None, event.instance), labels)
+    [row] = scorer.table()
+    expected = score_partition(event.instance, labels)
+    assert (row["ari"], row["sbd"], row["n_points"]) == (expected.ari, expected.sbd, len(event))
+
+
+def test_nothing_to_score():
+    assert len(Scorer().table()) == 0
+
+
+def test_scorer_says_what_is_wrong(rng):
+    event = random_event(rng)
+    with pytest.raises(ValueError, match="no true instances"):
+        Scorer().add(Event(event.coords, event.feats), np.zeros(len(event)))
+    with pytest.raises(ValueError, match="labels of shape"):
+        Scorer().add(event, np.zeros(len(event) - 1, int))
+
+
+def test_dbscan_keeps_classes_apart_and_leaves_out_low_energy():
+    coords = [[0, 0, 0], [1, 1, 1], [2, 2, 2], [9, 9, 9], [9, 9, 10]]
+    event = Event(coords, np.ones(5), [1, 1, 0, 4, 1], np.zeros(5, int))
+    labels = dbscan_labels(event)
+    assert labels[0] == labels[1]
+    assert labels[3] == -1
+    assert len({labels[0], labels[2], labels[4]}) == 3
+
+
+def test_evaluate_perfect_labels(rng):
+    events = [random_event(rng) for _ in range(3)]
+    tables = evaluate(Prediction(e, e.instance, {}) for e in events)
+    assert list(tables) == ["sparseclust", "DBSCAN"]
+    assert np.all(tables["sparseclust"]["ari"] == 1)
+    assert np.all(tables["sparseclust"]["sbd"] == 1)
+    assert tables["DBSCAN"]["n_true"].tolist() == tables["sparseclust"]["n_true"].tolist()
+
+
+def test_published_numbers():
+    """The table of the talk, means over the four classes: ARI .976, SBD .919."""
+    assert np.mean([row["ari"] for row in PUBLISHED.values()]) == pytest.approx(0.97625)
+    assert np.mean([row["sbd"] for row in PUBLISHED.values()]) == pytest.approx(0.91875)

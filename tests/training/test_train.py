@@ -1,0 +1,137 @@
+"""Training: it learns, stops, resumes, and survives odd events."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.data import Event, VoxelInputs
+from sparseclust.models import create_model
+from sparseclust.pipeline import Predictor
+from sparseclust.testing import random_event
+from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule, evaluate, train
+
+SIZE = 32
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+@pytest.fixture
+def events(rng):
+    return [random_event(rng, n_instances=6, voxels=30, spatial_size=SIZE) for _ in range(8)]
+
+
+def _module(name="edge_spice", **options):
+    torch.manual_seed(0)
+    model = create_model(name, spatial_size=SIZE, base_channels=4, depth=2, reps=1, initial_margin=0.2)
+    return SpatialEmbeddingModule(model, learning_rate=1e-2, **options)
+
+
+def _data(events, **options):
+    return EventDataModule(events, events[:2], inputs=VoxelInputs(SIZE), batch_size=4, **options)
+
+
+def _train(tmp_path, events, *, steps, module=None, **options):
+    module = _module() if module is None else module
+    return train(
+        module,
+        _data(events),
+        output=tmp_path,
+        schedule=BudgetSchedule(max_steps=steps),
+        accelerator="cpu",
+        **options,
+    )
+
+
+def _loss(module, events):
+    batch = next(iter(_data(events).val_dataloader()))
+    with torch.no_grad():
+        return float(module._terms(batch, module(batch))["loss"])
+
+
+def test_learns_and_leaves_its_files(tmp_path, events):
+    module = _module()
+    before = _loss(module, events)
+    predictor = _train(tmp_path, events, steps=20, module=module)
+    assert _loss(module, events) < 0.8 * before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "logs", "model.pt"]
+    again = Predictor.from_pretrained(tmp_path / "model.pt")
+    for a, b in zip(predictor.predict(events), again.predict(events)):
+        np.testing.assert_array_equal(a.labels, b.labels)
+    header = (tmp_path / "logs" / "version_0" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"train/loss", "train/mask", "train/cut", "val/loss", "val/ari", "val/sbd_track"} <= set(header)
+
+
+def test_training_beats_an_untrained_network_by_far(tmp_path, events):
+    clusterer = GaussianKernelClusterer(seed_threshold=0.5, leftover="nearest")
+    module = _module("spice", clusterer=clusterer)
+    untrained = evaluate(Predictor(module.model, clusterer, inputs=VoxelInputs(SIZE)).predict(events))
+    trained = evaluate(_train(tmp_path, events, steps=200, module=module).predict(events))
+    deficit = [1 - np.mean(table["sparseclust"]["sbd"]) for table in (untrained, trained)]
+    assert deficit[1] < 0.4 * deficit[0]
+
+
+def test_stops_when_the_time_is_spent(tmp_path, events):
+    predictor = train(
+        _module(),
+        _data(events),
+        output=tmp_path,
+        schedule=BudgetSchedule(max_minutes=1 / 60),
+        accelerator="cpu",
+    )
+    assert isinstance(predictor.clusterer, AffinityGraphClusterer)
+
+
+def test_resumes_where_it_stopped(tmp_path, events):
+    _train(tmp_path, events, steps=4)
+    module = _module()
+    schedule = BudgetSchedule(max_steps=8)
+    train(module, _data(events), output=tmp_path, schedule=schedule, resume=True, accelerator="cpu")
+    assert module.trainer.global_step == 8
+    assert schedule.seconds > 0
+    assert {p.name for p in (tmp_path / "logs").iterdir()} == {"version_0", "version_1"}
+
+
+def test_interrupt_leaves_a_checkpoint_to_resume(tmp_path, events):
+    class Interrupted(SpatialEmbeddingModule):
+        def training_step(self, batch, batch_idx):
+            if self.global_step == 3:
+                raise KeyboardInterrupt
+            return super().training_step(batch, batch_idx)
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path, events, steps=8, module=Interrupted(_module().model))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "logs"]
+    module = _module()
+    _train(tmp_path, events, steps=8, module=module, resume=True)
+    assert module.trainer.global_step == 8
+
+
+def test_nothing_to_resume(tmp_path, events):
+    with pytest.raises(FileNotFoundError, match=r"last\.ckpt"):
+        _train(tmp_path, events, steps=1, resume=True)
+
+
+def test_empty_and_tiny_events_train(tmp_path, events):
+    empty = Event(np.zeros((0, 3)), np.zeros(0), np.zeros(0, int), np.zeros(0, int))
+    one = Event([[1, 2, 3]], [1.0], [1], [0])
+    low = Event([[1, 2, 3]], [1.0], [4], [-1])
+    _train(tmp_path, [empty, one, low, events[0], empty, empty, empty, empty], steps=4)
+    weights = torch.load(tmp_path / "model.pt", weights_only=True)["state"].values()
+    assert all(torch.isfinite(w).all() for w in weights)
+
+
+def test_truth_is_needed(tmp_path, events):
+    blind = [Event(e.coords, e.feats, e.semantic) for e in events]
+    with pytest.raises(ValueError, match="true instances"):
+        _train(tmp_path, blind, steps=1)
+
+
+def test_batches_are_the_same_for_any_number_of_workers(events):
+    def batches(workers):
+        data = _data(events, num_workers=workers, seed=5)
+        return [b.tensor.feats for b in data.train_dataloader()]
+
+    for a, b in zip(batches(0), batches(2), strict=True):
+        assert torch.equal(a, b)
