@@ -4,6 +4,7 @@
 #   make demo DATA=file.h5    the same, on your own file
 #   make test                 the tests (about ten minutes on two cores)
 #   make check                style, types, architecture
+#   make bench                speed and memory, beside peers; LAYERS="metrics" BENCH_ARGS=--quick for a part of it
 #
 # PYTHON=python3.12           another interpreter
 # PIP_ARGS="--index-url ..."  a mirror, or PyTorch's CPU-only index where the default brings CUDA
@@ -14,6 +15,8 @@ PIP_ARGS ?=
 DATA ?=
 DEMO_ARGS ?=
 WORKERS ?= 2
+LAYERS ?= metrics clustering sparse
+BENCH_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -43,6 +46,8 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 demo: $(STAMP)
 	$(BIN)/sparseclust demo $(if $(DATA),--data $(DATA)) $(DEMO_ARGS)
 
+# Two processes with one thread each: torch's and numba's own threads would fight over the cores.
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow and not gpu" --doctest-modules tests sparseclust
 
@@ -57,6 +62,13 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Fast and wrong is no use: a layer's tests run before it is timed.
+bench: $(STAMP)
+	@set -e; for layer in $(LAYERS); do \
+		$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/$$layer; \
+		$(BIN)/python benchmarks/bench_$$layer.py $(BENCH_ARGS); \
+	done
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

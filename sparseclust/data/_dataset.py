@@ -32,6 +32,7 @@ class VoxelDataset(Dataset[Event]):
 
     Notes
     -----
+    Rows are sorted by coordinates, so that neighbours in space are near in memory: convolutions run faster.
     Event ``i`` of epoch ``e`` is the same for any number of DataLoader workers and any order of reading.
 
     Examples
@@ -71,9 +72,9 @@ class VoxelDataset(Dataset[Event]):
         index = range(len(self))[index]
         event = self._of_classes(self.events[index], index)
         event, _ = coalesce_event(event)
-        if self.transform is None:
-            return event
-        return self.transform(event, np.random.default_rng([self.seed, int(self._epoch), index]))
+        if self.transform is not None:
+            event = self.transform(event, np.random.default_rng([self.seed, int(self._epoch), index]))
+        return event.select(np.lexsort(event.coords.T[::-1]))
 
     def _of_classes(self, event: Event, index: int) -> Event:
         if self.classes is None:

@@ -1,5 +1,9 @@
 """CPU engine: kernel maps by merging sorted keys, products in blocks that stay in the cache."""
 
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +18,7 @@ _MIN_BLOCK = 64
 # Above about 2^19 multiplications per product the BLAS behind numba starts threads of its own, which costs
 # more than such a small product takes. It also marks where gathering stops to matter beside multiplying.
 _MAX_PRODUCT = 2**19
+_PAIRS_PER_THREAD = 4096
 
 
 class NumbaEngine(TorchEngine):
@@ -48,7 +53,14 @@ class NumbaEngine(TorchEngine):
             return super().convolve(feats, weight, pairs, n_target, centre)
         out = self.own_products(feats, weight, n_target, centre)
         arrays = [t.detach().contiguous().numpy() for t in (feats, weight, *pairs)]
-        _kernels.convolve(*arrays, centre, block, out.detach().numpy())
+        result = out.detach().numpy()
+        threads = _threads(len(pairs.source))
+        if threads > 1 and not _kernels.ascending(arrays[3], arrays[4]):
+            threads = 1
+        edges = [n_target * t // threads for t in range(threads + 1)]
+        _in_threads(
+            lambda t: _kernels.convolve(*arrays, centre, block, edges[t], edges[t + 1], result), threads
+        )
         return out
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
@@ -58,8 +70,28 @@ class NumbaEngine(TorchEngine):
             return super().weight_gradient(feats, grad, pairs, centre)
         out = self.own_weight_gradient(feats, grad, pairs, centre)
         arrays = [t.detach().contiguous().numpy() for t in (feats, grad, *pairs)]
-        _kernels.weight_gradient(*arrays, centre, block, out.detach().numpy())
+        result = out.detach().numpy()
+        threads = _threads(len(pairs.source))
+        _in_threads(lambda t: _kernels.weight_gradient(*arrays, centre, block, t, threads, result), threads)
         return out
+
+
+def _threads(pairs: int) -> int:
+    """As many threads as torch uses, if there is work for them."""
+    return min(torch.get_num_threads(), max(1, pairs // _PAIRS_PER_THREAD))
+
+
+def _in_threads(work: Callable[[int], None], threads: int) -> None:
+    """Run ``work(0) ... work(threads - 1)``; each writes to its own rows, so the number changes nothing."""
+    if threads == 1:
+        work(0)
+        return
+    list(_pool(threads).map(work, range(threads)))
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="sparseclust")
 
 
 def _block_rows(dtype: torch.dtype, weights: int) -> int:
