@@ -1,6 +1,7 @@
 """CPU engine: kernel maps by merging sorted keys, products in blocks that stay in the cache."""
 
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -86,11 +87,12 @@ def _in_threads(work: Callable[[int], None], threads: int) -> None:
     if threads == 1:
         work(0)
         return
-    list(_pool(threads).map(work, range(threads)))
+    list(_pool(threads, os.getpid()).map(work, range(threads)))
 
 
 @functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    # A forked process inherits the pool but not its threads: it needs a pool of its own.
     return ThreadPoolExecutor(threads, thread_name_prefix="sparseclust")
 
 
