@@ -11,7 +11,7 @@ from sparseclust.data._event import Event
 
 @dataclass(frozen=True)
 class VoxelInputs:
-    """Input features of the network: the energy and the position of each voxel.
+    """Input features of the network: energy, position and, if wanted, semantic class of each voxel.
 
     Parameters
     ----------
@@ -21,16 +21,20 @@ class VoxelInputs:
         Scale of the energy channel.
     min_energy, max_energy : float, MeV
         The energies that become -1 and 1. Lower ones become -1 too; higher ones go beyond 1.
+    n_classes : int
+        Number of channels for the semantic class, one for each class from 0: 1 in the channel of the voxel's
+        class, 0 elsewhere. Voxels of other classes have zeros. For networks that cluster within known classes.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range.
+        If a parameter is out of range; at the call, if classes are wanted and the event has none.
 
     Notes
     -----
     Channel 0 is ``2 u - 1``, ``u = log(E / min) / log(max / min)`` or ``(E - min) / (max - min)``.
     Channels 1 to ndim are ``(coords + 0.5) * 2 / spatial_size - 1``: voxel centres, the volume is [-1, 1].
+    The classes follow.
 
     Examples
     --------
@@ -45,6 +49,7 @@ class VoxelInputs:
     energy: Literal["log", "linear"] = "log"
     min_energy: float = 0.01
     max_energy: float = 20.0
+    n_classes: int = 0
 
     def __post_init__(self) -> None:
         if self.spatial_size < 1:
@@ -55,15 +60,27 @@ class VoxelInputs:
             raise ValueError(
                 f"expected 0 < min_energy < max_energy, got {self.min_energy} and {self.max_energy}"
             )
+        if self.n_classes < 0:
+            raise ValueError(f"n_classes must not be negative, got {self.n_classes}")
 
     def channels(self, ndim: int) -> int:
         """Return the number of input features of a network in ``ndim`` dimensions."""
-        return 1 + ndim
+        return 1 + ndim + self.n_classes
 
     def __call__(self, event: Event) -> npt.NDArray[np.float32]:
-        """Features (n, 1 + ndim) of the voxels, rows as in the event."""
+        """Features (n, 1 + ndim + n_classes) of the voxels, rows as in the event."""
         position = (event.coords + 0.5) * (2 / self.spatial_size) - 1
-        return np.column_stack([self._scaled(event.energy), position]).astype(np.float32)
+        columns = [self._scaled(event.energy), position, self._classes(event)]
+        return np.column_stack(columns).astype(np.float32)
+
+    def _classes(self, event: Event) -> npt.NDArray[np.bool_]:
+        if self.n_classes == 0:
+            return np.zeros((len(event), 0), bool)
+        if event.semantic is None:
+            raise ValueError(
+                f"the network wants {self.n_classes} semantic classes among its inputs, the event has none"
+            )
+        return event.semantic[:, None] == np.arange(self.n_classes)
 
     def _scaled(self, energy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         low, high = self.min_energy, self.max_energy

@@ -29,6 +29,15 @@ def test_positions_are_voxel_centres(ndim, rng):
     assert inputs(Event(np.zeros((0, ndim)), [])).shape == (0, 1 + ndim)
 
 
+def test_classes_are_one_hot_and_others_zero():
+    inputs = VoxelInputs(8, n_classes=3)
+    features = inputs(Event(np.zeros((4, 3)), np.ones(4), semantic=[2, 0, 4, -1]))
+    assert features.shape == (4, inputs.channels(3)) == (4, 7)
+    assert features[:, 4:].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match="the event has none"):
+        inputs(Event(np.zeros((1, 3)), [1.0]))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -36,6 +45,7 @@ def test_positions_are_voxel_centres(ndim, rng):
         ({"energy": "sqrt"}, "energy must be"),
         ({"min_energy": 0.0}, "0 < min_energy < max_energy"),
         ({"max_energy": np.nan}, "0 < min_energy < max_energy"),
+        ({"n_classes": -1}, "n_classes must not be negative"),
     ],
 )
 def test_refuses(options, message):

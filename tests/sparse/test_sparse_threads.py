@@ -45,6 +45,8 @@ def test_equal_for_any_number_of_threads(make_coords, threads, kind, in_order):
             assert torch.equal(a, b)
 
 
+# Python 3.12 and later warn of any fork in a process with threads.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_pool_survives_a_fork():
     def squares():
         found = [0, 0]
