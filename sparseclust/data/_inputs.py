@@ -23,7 +23,7 @@ class VoxelInputs:
         The energies that become -1 and 1. Lower ones become -1 too; higher ones go beyond 1.
     n_classes : int
         Number of channels for the semantic class, one for each class from 0: 1 in the channel of the voxel's
-        class, 0 elsewhere. Voxels of other classes have zeros. For networks that cluster within known classes.
+        class, 0 elsewhere, all 0 for voxels of other classes. For networks that work within known classes.
 
     Raises
     ------
