@@ -7,6 +7,7 @@
 #   make bench                speed and memory, beside peers; LAYERS="metrics" BENCH_ARGS=--quick for a part of it
 #
 # PYTHON=python3.12           another interpreter
+# VENV=~/my-env               another environment; one that exists keeps its torch
 # PIP_ARGS="--index-url ..."  a mirror, or PyTorch's CPU-only index where the default brings CUDA
 
 PYTHON ?= python3
@@ -28,19 +29,19 @@ help:
 
 install: $(STAMP)
 
-# A machine that already has a usable torch (say, one built for its GPU) keeps it: the environment then
-# sees the system's packages, and the pinned torch is left out of the constraints.
-$(STAMP): pyproject.toml constraints.txt Makefile
+# A torch that is there already and new enough (say, one built for this machine's GPU) is kept: the environment
+# then sees the system's packages, and the pinned torch is left out of the constraints.
+HAS_TORCH = $(BIN)/python -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)' 2>/dev/null
+
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "sparseclust needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
-	@if $(PYTHON) -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)' 2>/dev/null; then \
-		echo "using the torch of $(PYTHON)"; \
-		$(PYTHON) -m venv --system-site-packages $(VENV) && grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt; \
-	else \
-		$(PYTHON) -m venv $(VENV) && cp constraints.txt $(VENV)/constraints.txt; \
-	fi
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt --upgrade pip
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt -e '.[train,vis]' --group test --group lint
+		{ echo "sparseclust needs Python 3.11 or newer, $(PYTHON) is older; try: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || { $(PYTHON) -m venv --system-site-packages $(VENV) && \
+		{ $(HAS_TORCH) || $(PYTHON) -m venv --clear $(VENV); }; }
+	@if $(HAS_TORCH); then grep -v '^torch==' constraints.txt; else cat constraints.txt; fi > $(VENV)/constraints.txt
+	@echo "installing into $(VENV), a minute or two"
+	@$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt --upgrade pip
+	@$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt -e '.[train,vis]' --group test --group lint
 	@touch $@
 
 demo: $(STAMP)

@@ -14,7 +14,8 @@ from sparseclust.cli._train import NetworkOptions, build_network, train
 from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.data import Event, open_events
 from sparseclust.pipeline import Prediction, Predictor
-from sparseclust.training import evaluate
+from sparseclust.training import dbscan_labels, evaluate
+from sparseclust.vis import plot_comparison
 
 _ABOUT = (
     "A small network, trained for {minutes:g} minutes on simulated events. sparseclust cuts between touching "
@@ -57,11 +58,11 @@ def demo(
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     """
-    output.mkdir(parents=True, exist_ok=True)
     samples: dict[str, Sequence[Event]] = {}
     if data is not None:  # first, so that a wrong file is known before minutes of work
         mine = open_events(data, label=label)
         samples[data.name] = [mine[i] for i in range(min(test_events, len(mine)))]
+    output.mkdir(parents=True, exist_ok=True)
     print("1/4 simulate")
     simulate(output / "train" / "pilarnet.h5", events=events, seed=seed)
     simulate(output / "train" / "crowded.h5", events=events // 3, mix="crowded", seed=seed)
@@ -96,9 +97,16 @@ def demo(
     write_comparison(
         page, title="sparseclust demo", tables=tables, events=report, notes=[_ABOUT.format(minutes=minutes)]
     )
+    _picture(output / "event.png", report[-1][1][0])
     print(f"report: {page.resolve()}")
     print(f"next:   sparseclust predict YOUR_FILE.h5 --model {output / 'model.pt'}")
     print("        sparseclust train --help  (the demo stops long before the network is fully trained)")
+
+
+def _picture(path: Path, prediction: Prediction) -> None:
+    """Draw one event as the README shows it."""
+    labels = {"sparseclust": prediction.labels, "DBSCAN": dbscan_labels(prediction.event)}
+    plot_comparison(prediction.event, labels, backend="matplotlib").savefig(path, dpi=110)
 
 
 def _scores(

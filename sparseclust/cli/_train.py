@@ -23,6 +23,8 @@ class NetworkOptions:
     ----------
     name : {"edge_spice", "spice"}
         edge_spice scores edges between touching voxels beside the embeddings; spice is the published network.
+    input_classes : int
+        Semantic classes, one-hot, among the inputs beside energy and position; 0 as published.
     base_channels : int
         Filters at the finest level.
     depth : int
@@ -36,6 +38,7 @@ class NetworkOptions:
     """
 
     name: Literal["edge_spice", "spice"] = "edge_spice"
+    input_classes: int = 4
     base_channels: int = 16
     depth: int = 5
     reps: int = 2
@@ -131,7 +134,7 @@ def train(
     data = EventDataModule(
         open_events(events, label=label, spatial_size=size),
         open_events(validation, label=label, spatial_size=size),
-        inputs=VoxelInputs(size),
+        inputs=network_inputs(network, size=size),
         batch_size=batch_size,
         num_workers=workers,
         transform=RandomSymmetry(size),
@@ -171,4 +174,12 @@ def build_network(options: NetworkOptions, *, size: int, seed: int) -> BranchedN
     """Make an untrained network; the same weights for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return create_model(spatial_size=size, **asdict(options))
+        settings = asdict(options)
+        settings.pop("input_classes")
+        channels = network_inputs(options, size=size).channels(ndim=3)
+        return create_model(in_channels=channels, spatial_size=size, **settings)
+
+
+def network_inputs(options: NetworkOptions, *, size: int) -> VoxelInputs:
+    """Say what the network sees of an event."""
+    return VoxelInputs(size, n_classes=options.input_classes)

@@ -1,0 +1,45 @@
+"""The demo, with a few seconds of training instead of minutes."""
+
+import re
+
+from sparseclust.cli import main
+from sparseclust.data import Event, write_events
+from sparseclust.data.simulation import EventGenerator
+from sparseclust.pipeline import Predictor
+
+SHORT = ["--minutes", "0.05", "--events", "6", "--test_events", "2", "--shown", "1"]
+
+
+def test_demo_makes_everything_it_promises(tmp_path, capsys):
+    mine = tmp_path / "mine.h5"
+    known = EventGenerator("single:mu-", rng=1).event()
+    write_events(mine, [known, known])
+    out = tmp_path / "demo"
+    assert main(["demo", "--data", str(mine), "--output", str(out), *SHORT]) == 0
+    printed = capsys.readouterr().out
+    for name in ("mine.h5", "simulated, pilarnet mix", "simulated, crowded mix"):
+        assert f"{name}: 2 events" in printed
+    for method in ("sparseclust", "embeddings alone", "untrained", "DBSCAN", "published"):
+        assert re.search(rf"{method} +\d\.\d{{3}}", printed)
+    assert printed.splitlines()[-3] == f"report: {(out / 'report.html').resolve()}"
+    assert "sparseclust predict" in printed.splitlines()[-2]
+    page = (out / "report.html").read_text()
+    assert "mine.h5, event 0" in page
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?http", page)
+    assert (out / "event.png").stat().st_size > 10_000
+    assert Predictor.from_pretrained(out / "model.pt").inputs.spatial_size == 768
+
+
+def test_demo_on_events_without_truth(tmp_path, capsys):
+    known = EventGenerator("single:mu-", rng=1).event()
+    mine = tmp_path / "mine.h5"
+    write_events(mine, [Event(known.coords, known.feats, known.semantic)])
+    assert main(["demo", "--data", str(mine), "--output", str(tmp_path / "demo"), *SHORT]) == 0
+    assert "mine.h5: 1 event" not in capsys.readouterr().out
+    assert "mine.h5, event 0" in (tmp_path / "demo" / "report.html").read_text()
+
+
+def test_wrong_data_is_known_before_any_work(tmp_path, capsys):
+    assert main(["demo", "--data", str(tmp_path / "no.h5"), "--output", str(tmp_path / "demo")]) == 2
+    assert "no.h5" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
