@@ -80,7 +80,8 @@ class VoxelInputs:
             raise ValueError(
                 f"the network wants {self.n_classes} semantic classes among its inputs, the event has none"
             )
-        return event.semantic[:, None] == np.arange(self.n_classes)
+        one_hot: npt.NDArray[np.bool_] = event.semantic[:, None] == np.arange(self.n_classes)
+        return one_hot
 
     def _scaled(self, energy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         low, high = self.min_energy, self.max_energy
