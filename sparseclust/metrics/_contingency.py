@@ -9,6 +9,7 @@ from scipy import sparse
 from sparseclust.metrics._labels import IntArray, Names, as_rows, encode
 
 _LARGEST_KEY = 2**63 - 1
+_LARGEST_SHORT_KEY = 2**32 - 1
 
 
 class Overlaps(NamedTuple):
@@ -59,26 +60,26 @@ def overlaps(true: IntArray, pred: IntArray, group: IntArray | None = None, n_gr
     One histogram of ``(group * n_true + true) * n_pred + pred``: through a table when it has few more cells
     than there are points, by sorting the keys otherwise. All later work is on the cells.
     """
-    row, column, shared, true_names, pred_names = _cells(true, pred, group, n_groups)
-    true_start = _starts(row)
-    true_cluster = row[true_start]
-    del row
-    true_index = np.repeat(np.arange(len(true_start)), np.diff(true_start, append=len(shared)))
-    column += (true_cluster // max(true_names.span, 1))[true_index] * pred_names.span
-    pred_cluster, pred_index = rank(column, n_groups * pred_names.span)
-    true_group, true_code = np.divmod(true_cluster, max(true_names.span, 1))
-    pred_group, pred_code = np.divmod(pred_cluster, max(pred_names.span, 1))
+    true_cluster, true_start, column, shared, true_names, pred_names = _cells(true, pred, group, n_groups)
+    true_length = lengths(true_start, len(shared))
+    if n_groups > 1:
+        column += np.repeat(true_cluster // true_names.span * pred_names.span, true_length)
+    true_split, true_label = _split(true_cluster, true_names, n_groups)
+    del true_cluster, true_names
+    pred_cluster, pred_index, pred_size = rank(column, n_groups * pred_names.span, shared)
+    pred_split, pred_label = _split(pred_cluster, pred_names, n_groups)
+    del column, pred_cluster, pred_names
     return Overlaps(
-        true=true_index,
+        true=np.repeat(np.arange(len(true_start)), true_length),
         pred=pred_index,
         shared=shared,
         true_start=true_start,
         true_size=np.add.reduceat(shared, true_start) if len(shared) else shared,
-        pred_size=np.bincount(pred_index, weights=shared).astype(np.int64),
-        true_label=true_names.decode(true_code),
-        pred_label=pred_names.decode(pred_code),
-        true_split=_starts(true_group),
-        pred_split=_starts(pred_group),
+        pred_size=pred_size,
+        true_label=true_label,
+        pred_label=pred_label,
+        true_split=true_split,
+        pred_split=pred_split,
     )
 
 
@@ -127,8 +128,8 @@ def contingency_matrix(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -
 
 def _cells(
     true: IntArray, pred: IntArray, group: IntArray | None, n_groups: int
-) -> tuple[IntArray, IntArray, IntArray, Names, Names]:
-    """Rows ``group * span + code``, columns and counts of the occupied cells, and the names of the codes."""
+) -> tuple[IntArray, IntArray, IntArray, IntArray, Names, Names]:
+    """Rows ``group * span + code`` in use and their first cells, columns and counts of the cells, names."""
     row, true_names = encode(true)
     column, pred_names = encode(pred)
     n_rows, in_use = n_groups * true_names.span, None
@@ -144,32 +145,67 @@ def _cells(
     del key
     row = cell // max(pred_names.span, 1)
     cell -= row * pred_names.span
-    return row if in_use is None else in_use[row], cell, shared, true_names, pred_names
+    start = _starts(row)
+    found = row[start].astype(np.int64, copy=False)
+    del row
+    column = cell.astype(np.int64, copy=False)
+    return found if in_use is None else in_use[found], start, column, shared, true_names, pred_names
 
 
-def _histogram(key: IntArray, span: int) -> tuple[IntArray, IntArray]:
+def _histogram(key: IntArray, span: int) -> tuple[npt.NDArray[np.integer], IntArray]:
     """Return the keys that occur, sorted, and how often. Overwrites ``key``."""
     if span <= 4 * len(key):
         table = np.bincount(key, minlength=span)
-        found = np.flatnonzero(table != 0)
+        found = np.flatnonzero(table)
         return found, table[found]
-    key.sort()
-    start = _starts(key)
-    return key[start], np.diff(start, append=len(key))
+    # Short keys take half the time to sort and a fifth to divide.
+    keys = key.astype(np.uint32) if span - 1 <= _LARGEST_SHORT_KEY else key
+    keys.sort()
+    start = _starts(keys)
+    return keys[start], lengths(start, len(keys))
 
 
-def rank(codes: IntArray, span: int) -> tuple[IntArray, IntArray]:
-    """``np.unique(codes, return_inverse=True)`` of codes below ``span``, through a table if that is small."""
+def rank(codes: IntArray, span: int, times: IntArray | int = 1) -> tuple[IntArray, IntArray, IntArray]:
+    """``np.unique`` with inverse and counts of codes below ``span``, through a table if that is small.
+
+    Each entry counts ``times``. The inverse is ``codes`` itself where all codes occur.
+    """
     if span > 4 * len(codes) + 1024:
-        return np.unique(codes, return_inverse=True)
-    table = np.zeros(span, np.int64)
-    table[codes] = 1
+        found, index = np.unique(codes, return_inverse=True)
+        return found, index, _count(index, len(found), times)
+    table = _count(codes, span, times)
     found = np.flatnonzero(table)
+    if len(found) == span:
+        return found, codes, table
+    count = table[found]
     table[found] = np.arange(len(found))
-    return found, table[codes]
+    return found, table[codes], count
 
 
-def _starts(values: IntArray) -> IntArray:
+def _count(codes: IntArray, span: int, times: IntArray | int) -> IntArray:
+    table = np.zeros(span, np.int64)
+    np.add.at(table, codes, times)
+    return table
+
+
+def lengths(starts: IntArray, total: int) -> IntArray:
+    """Lengths of runs that begin at ``starts`` and together have the length ``total``."""
+    ends = np.empty_like(starts)
+    ends[:-1] = starts[1:]
+    ends[-1:] = total
+    ends -= starts
+    return ends
+
+
+def _split(cluster: IntArray, names: Names, n_groups: int) -> tuple[IntArray, IntArray]:
+    """First cluster of each group, and the labels, of clusters ``group * span + code``."""
+    if n_groups == 1:
+        return np.zeros(min(len(cluster), 1), np.int64), names.decode(cluster)
+    group, code = np.divmod(cluster, max(names.span, 1))
+    return _starts(group), names.decode(code)
+
+
+def _starts(values: npt.NDArray[np.integer]) -> IntArray:
     """Where runs of equal values begin."""
     first = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=first[1:])

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.metrics._contingency import Overlaps, overlaps, rank
+from sparseclust.metrics._contingency import Overlaps, lengths, overlaps, rank
 from sparseclust.metrics._labels import IntArray, as_rows, encode
-from sparseclust.metrics._scores import best_overlaps, group_scores
+from sparseclust.metrics._scores import best_dices, best_fractions, group_scores
 
 StructuredArray = npt.NDArray[np.void]
 Columns = dict[str, npt.NDArray[Any]]
@@ -106,14 +106,15 @@ def score_clusters(
     if event is None:
         event = np.zeros(len(np.atleast_1d(labels_true)), np.int64)
     names, table = _grouped(labels_true, labels_pred, event, semantic)
-    best = best_overlaps(table)
-    true = {"label": table.true_label, "size": table.true_size, "efficiency": best.efficiency}
-    pred = {"label": table.pred_label, "size": table.pred_size, "purity": best.purity}
-    n_true = np.diff(table.true_split, append=len(table.true_size))
-    n_pred = np.diff(table.pred_split, append=len(table.pred_size))
+    efficiency, purity = best_fractions(table)
+    dice_true, dice_pred = best_dices(table)
+    true = {"label": table.true_label, "size": table.true_size, "efficiency": efficiency}
+    pred = {"label": table.pred_label, "size": table.pred_size, "purity": purity}
+    n_true = lengths(table.true_split, len(table.true_size))
+    n_pred = lengths(table.pred_split, len(table.pred_size))
     return ClusterScores(
-        _structured(_repeat(names, n_true) | true | {"best_dice": best.dice_true}),
-        _structured(_repeat(names, n_pred) | pred | {"best_dice": best.dice_pred}),
+        _structured(_repeat(names, n_true) | true | {"best_dice": dice_true}),
+        _structured(_repeat(names, n_pred) | pred | {"best_dice": dice_pred}),
     )
 
 
@@ -136,10 +137,10 @@ def _groups(event: IntArray, semantic: IntArray | None = None) -> tuple[Columns,
     """Event and class of the groups that occur, ascending, and the group of each point."""
     codes, events = encode(event)
     if semantic is None:
-        found, group = rank(codes, events.span)
+        found, group, _ = rank(codes, events.span)
         return {"event": events.decode(found), "semantic": np.full_like(found, -1)}, group
     class_codes, classes = encode(semantic)
-    found, group = rank(codes * classes.span + class_codes, events.span * classes.span)
+    found, group, _ = rank(codes * classes.span + class_codes, events.span * classes.span)
     event_code, class_code = np.divmod(found, max(classes.span, 1))
     return {"event": events.decode(event_code), "semantic": classes.decode(class_code)}, group
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.metrics._contingency import Overlaps, tabulate
+from sparseclust.metrics._contingency import Overlaps, lengths, tabulate
 from sparseclust.metrics._labels import FloatArray, IntArray
 
 # n (n - 1) / 2 pairs squared, twice, fit int64 up to this many points.
@@ -40,24 +40,22 @@ class PartitionScores(NamedTuple):
     n_points: int
 
 
-class BestOverlaps(NamedTuple):
-    """Per cluster: the largest fraction that lies in one cluster of the other side, and the largest Dice."""
-
-    efficiency: FloatArray
-    purity: FloatArray
-    dice_true: FloatArray
-    dice_pred: FloatArray
+def best_fractions(table: Overlaps) -> tuple[FloatArray, FloatArray]:
+    """Efficiency of every true and purity of every predicted cluster: its largest part in one other cluster."""
+    efficiency: FloatArray = _max_true(table, table.shared) / table.true_size
+    purity: FloatArray = _max_pred(table, table.shared) / table.pred_size
+    return efficiency, purity
 
 
-def best_overlaps(table: Overlaps) -> BestOverlaps:
-    """Compare every cluster with the cluster of the other side that suits it best."""
-    dice = 2 * table.shared / (table.true_size[table.true] + table.pred_size[table.pred])
-    return BestOverlaps(
-        efficiency=_max_true(table, table.shared) / table.true_size,
-        purity=_max_pred(table, table.shared) / table.pred_size,
-        dice_true=_max_true(table, dice),
-        dice_pred=_max_pred(table, dice),
-    )
+def best_dices(table: Overlaps) -> tuple[FloatArray, FloatArray]:
+    """Largest Dice coefficient of every true and of every predicted cluster."""
+    half_dice = table.true_size.astype(np.float64)[table.true]
+    half_dice += table.pred_size.astype(np.float64)[table.pred]
+    np.divide(table.shared, half_dice, out=half_dice)
+    best = _max_true(table, half_dice), _max_pred(table, half_dice)
+    for values in best:
+        values *= 2
+    return best
 
 
 def _max_true(table: Overlaps, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -104,7 +102,7 @@ def score_partition(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> P
     table = tabulate(labels_true, labels_pred)
     if len(table.shared) == 0:
         return PartitionScores(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 0, 0, 0)
-    return PartitionScores(*(column[0].item() for column in group_scores(table).values()))
+    return PartitionScores(*(column.item() for column in group_scores(table).values()))
 
 
 def adjusted_rand_score(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> float:
@@ -268,15 +266,15 @@ def group_scores(table: Overlaps) -> dict[str, npt.NDArray[Any]]:
     """Compute the fields of :class:`PartitionScores` as arrays with one entry per group."""
     if len(table.shared) == 0:
         return {name: np.zeros(0, kind) for name, kind in PartitionScores.__annotations__.items()}
-    best = best_overlaps(table)
-    n_true = np.diff(table.true_split, append=len(table.true_size))
-    n_pred = np.diff(table.pred_split, append=len(table.pred_size))
-    best_dice_true = np.add.reduceat(best.dice_true, table.true_split) / n_true
-    best_dice_pred = np.add.reduceat(best.dice_pred, table.pred_split) / n_pred
+    n_true = lengths(table.true_split, len(table.true_size))
+    n_pred = lengths(table.pred_split, len(table.pred_size))
+    sides = (table.true_split, n_true), (table.pred_split, n_pred)
+    efficiency, purity = map(_means, best_fractions(table), sides)
+    best_dice_true, best_dice_pred = map(_means, best_dices(table), sides)
     return {
         "ari": adjusted_rand(table),
-        "purity": np.add.reduceat(best.purity, table.pred_split) / n_pred,
-        "efficiency": np.add.reduceat(best.efficiency, table.true_split) / n_true,
+        "purity": purity,
+        "efficiency": efficiency,
         "sbd": np.minimum(best_dice_true, best_dice_pred),
         "best_dice_true": best_dice_true,
         "best_dice_pred": best_dice_pred,
@@ -286,23 +284,34 @@ def group_scores(table: Overlaps) -> dict[str, npt.NDArray[Any]]:
     }
 
 
+def _means(values: FloatArray, side: tuple[IntArray, IntArray]) -> FloatArray:
+    """Mean over the clusters of each group, given by first cluster and number."""
+    split, count = side
+    means: FloatArray = np.add.reduceat(values, split) / count
+    return means
+
+
 def adjusted_rand(table: Overlaps) -> FloatArray:
     """Compute the adjusted Rand index of every group from exact integers."""
     points = np.add.reduceat(table.true_size, table.true_split)
-    together = np.add.reduceat(_pairs(table.shared), table.true_start[table.true_split])
-    in_true = np.add.reduceat(_pairs(table.true_size), table.true_split)
-    in_pred = np.add.reduceat(_pairs(table.pred_size), table.pred_split)
-    counts = np.stack([together, in_true, in_pred, _pairs(points)])
-    ari = np.empty(len(points))
-    large = points > _LARGEST_INT64
-    ari[~large] = _ratio(*counts[:, ~large])
+    counts = (
+        _pairs(table.shared, table.true_start[table.true_split], points),
+        _pairs(table.true_size, table.true_split, points),
+        _pairs(table.pred_size, table.pred_split, points),
+        points * (points - 1) // 2,
+    )
+    ari: FloatArray = _ratio(*counts)
+    large = np.flatnonzero(points > _LARGEST_INT64)
     # Python integers do not overflow; there is at most one such group per 65536 points, so they cost nothing.
-    ari[large] = _ratio(*counts[:, large].astype(object))
+    if len(large):
+        ari[large] = _ratio(*(count[large].astype(object) for count in counts))
     return ari
 
 
-def _pairs(sizes: IntArray) -> IntArray:
-    return sizes * (sizes - 1) // 2
+def _pairs(sizes: IntArray, start: IntArray, points: IntArray) -> IntArray:
+    """Count the pairs of points within the parts of every group."""
+    pairs: IntArray = (np.add.reduceat(sizes * sizes, start) - points) // 2
+    return pairs
 
 
 def _ratio(
