@@ -146,6 +146,11 @@ def measure_memory(rng: np.random.Generator, n: int) -> None:
         memory(f"score_partition, {name}", n, metrics.score_partition, *pair)
         memory(f"score_events, {name}", n, partial(metrics.score_events, event=event), *pair)
     memory("score_partition, n / 10 labels", n, metrics.score_partition, *labels(rng, n, n // 10, 0.2))
+    alone, shuffled = np.arange(n), rng.permutation(n)
+    memory("score_partition, n labels", n, metrics.score_partition, alone, shuffled)
+    memory("score_events, n labels", n, partial(metrics.score_events, event=event), alone, shuffled)
+    pair = alone * 10**9, shuffled * 10**9
+    memory("score_events, n wide labels", n, partial(metrics.score_events, event=event), *pair)
 
 
 def memory(name: str, n: int, work: Callable[..., object], *arguments: np.ndarray) -> None:

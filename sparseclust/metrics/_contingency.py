@@ -61,16 +61,17 @@ def overlaps(true: IntArray, pred: IntArray, group: IntArray | None = None, n_gr
     than there are points, by sorting the keys otherwise. All later work is on the cells.
     """
     true_cluster, true_start, column, shared, true_names, pred_names = _cells(true, pred, group, n_groups)
-    true_length = lengths(true_start, len(shared))
     if n_groups > 1:
-        column += np.repeat(true_cluster // true_names.span * pred_names.span, true_length)
+        first_column = true_cluster // true_names.span * pred_names.span
+        column += np.repeat(first_column, lengths(true_start, len(shared)))
+        del first_column
     true_split, true_label = _split(true_cluster, true_names, n_groups)
     del true_cluster, true_names
     pred_cluster, pred_index, pred_size = rank(column, n_groups * pred_names.span, shared)
     pred_split, pred_label = _split(pred_cluster, pred_names, n_groups)
     del column, pred_cluster, pred_names
     return Overlaps(
-        true=np.repeat(np.arange(len(true_start)), true_length),
+        true=np.repeat(np.arange(len(true_start)), lengths(true_start, len(shared))),
         pred=pred_index,
         shared=shared,
         true_start=true_start,
@@ -143,11 +144,11 @@ def _cells(
     del row, column
     cell, shared = _histogram(key, n_rows * pred_names.span)
     del key
-    row = cell // max(pred_names.span, 1)
-    cell -= row * pred_names.span
-    start = _starts(row)
-    found = row[start].astype(np.int64, copy=False)
-    del row
+    cell_row = cell // max(pred_names.span, 1)
+    cell -= cell_row * pred_names.span
+    start = _starts(cell_row)
+    found = cell_row[start].astype(np.int64, copy=False)
+    del cell_row
     column = cell.astype(np.int64, copy=False)
     return found if in_use is None else in_use[found], start, column, shared, true_names, pred_names
 
@@ -156,10 +157,10 @@ def _histogram(key: IntArray, span: int) -> tuple[npt.NDArray[np.integer], IntAr
     """Return the keys that occur, sorted, and how often. Overwrites ``key``."""
     if span <= 4 * len(key):
         table = np.bincount(key, minlength=span)
-        found = np.flatnonzero(table)
+        found = table.nonzero()[0]
         return found, table[found]
-    # Short keys take half the time to sort and a fifth to divide.
-    keys = key.astype(np.uint32) if span - 1 <= _LARGEST_SHORT_KEY else key
+    # Short keys take half the time to sort, and a fifth to divide.
+    keys = key.astype(np.uint32) if span <= _LARGEST_SHORT_KEY else key
     keys.sort()
     start = _starts(keys)
     return keys[start], lengths(start, len(keys))
@@ -174,7 +175,7 @@ def rank(codes: IntArray, span: int, times: IntArray | int = 1) -> tuple[IntArra
         found, index = np.unique(codes, return_inverse=True)
         return found, index, _count(index, len(found), times)
     table = _count(codes, span, times)
-    found = np.flatnonzero(table)
+    found = table.nonzero()[0]
     if len(found) == span:
         return found, codes, table
     count = table[found]
@@ -207,6 +208,7 @@ def _split(cluster: IntArray, names: Names, n_groups: int) -> tuple[IntArray, In
 
 def _starts(values: npt.NDArray[np.integer]) -> IntArray:
     """Where runs of equal values begin."""
-    first = np.ones(len(values), np.bool_)
+    first = np.empty(len(values), np.bool_)
+    first[:1] = True
     np.not_equal(values[1:], values[:-1], out=first[1:])
-    return np.flatnonzero(first)
+    return first.nonzero()[0]

@@ -41,7 +41,7 @@ class PartitionScores(NamedTuple):
 
 
 def best_fractions(table: Overlaps) -> tuple[FloatArray, FloatArray]:
-    """Efficiency of every true and purity of every predicted cluster: its largest part in one other cluster."""
+    """Largest part in one cluster of the other side: efficiency of the true, purity of the predicted ones."""
     efficiency: FloatArray = _max_true(table, table.shared) / table.true_size
     purity: FloatArray = _max_pred(table, table.shared) / table.pred_size
     return efficiency, purity
@@ -301,9 +301,9 @@ def adjusted_rand(table: Overlaps) -> FloatArray:
         points * (points - 1) // 2,
     )
     ari: FloatArray = _ratio(*counts)
-    large = np.flatnonzero(points > _LARGEST_INT64)
-    # Python integers do not overflow; there is at most one such group per 65536 points, so they cost nothing.
-    if len(large):
+    if points.max() > _LARGEST_INT64:
+        # Python integers do not overflow; one group per 65536 points needs them at most: they cost nothing.
+        large = points > _LARGEST_INT64
         ari[large] = _ratio(*(count[large].astype(object) for count in counts))
     return ari
 

@@ -111,6 +111,14 @@ def test_a_million_points(rng, stretch):
     )
 
 
+@pytest.mark.parametrize("n", [65_535, 65_536, 70_000])
+def test_tables_around_as_many_cells_as_fit_32_bits(rng, n):
+    true, pred = np.arange(n), rng.permutation(n)
+    table = metrics.contingency_matrix(true, pred)
+    assert table.nnz == n
+    assert (table[true, pred] == 1).all()
+
+
 # --------------------------------------------------------------------------------------------- properties
 @given(pairs, st.randoms(use_true_random=False))
 def test_order_of_points_and_names_of_labels_do_not_matter(points, random):
