@@ -2,6 +2,7 @@
 
 from sparseclust.training._data import EventDataModule
 from sparseclust.training._evaluate import PUBLISHED, Scorer, dbscan_labels, evaluate
+from sparseclust.training._metrics import PartitionMetric
 from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._schedule import BudgetSchedule
 from sparseclust.training._train import ResumePoint, train
@@ -10,6 +11,7 @@ __all__ = [
     "PUBLISHED",
     "BudgetSchedule",
     "EventDataModule",
+    "PartitionMetric",
     "ResumePoint",
     "Scorer",
     "SpatialEmbeddingModule",
