@@ -78,6 +78,7 @@ def demo(
         validation=str(output / "validation.h5"),
         output=output,
         network=network,
+        batch_size=4,  # in so short a time, more steps teach more than larger ones
         max_minutes=minutes,
         seed=seed,
     )

@@ -23,7 +23,11 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
         for axis, limits in zip(AXES, bounds):
             getattr(axes, f"set_{axis}lim")(*limits)
             getattr(axes, f"set_{axis}label")(axis)
-        axes.set_aspect("equal")
-        axes.set_title(panel.name)
+        if points.ndim == 3:
+            axes.set_box_aspect((1, 1, 1), zoom=0.85)  # the bounds are a cube; leave room for the labels
+        else:
+            axes.set_aspect("equal")
+        axes.locator_params(nbins=5)
+        axes.set_title(panel.name, y=0.96 if points.ndim == 3 else None)
     figure.suptitle(title or "")
     return figure
