@@ -3,8 +3,15 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+
+# The first call of a compiled function takes seconds. In CI the examples are the same in every run: a failure
+# there must be due to the change.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parents[1]
 # Reference data that is too large, or not ours, to live in the repository.

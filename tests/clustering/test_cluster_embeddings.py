@@ -234,8 +234,8 @@ def test_the_kernel_value_decides_who_is_covered(problem):
     p = gaussian_kernel(x, x[0], margins[0])
     clear = np.abs(p - p0) > 1e-9
     covered = labels == 0
-    # Duplicates of a seed of zero width have p = 1, but d^2 < 0 holds for none.
-    clear[1:] &= np.min(margins[0]) > 0
+    # Duplicates of a seed of zero variance have p = 1, but d^2 < 0 holds for none.
+    clear[1:] &= np.min(np.square(margins[0])) > 0
     assert np.array_equal(covered[clear], (p > p0)[clear])
 
 
