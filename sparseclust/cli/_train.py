@@ -14,7 +14,6 @@ from sparseclust.models import BranchedNet, create_model
 from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule
 from sparseclust.training import train as run_training
 
-
 # Best mean SBD on simulated events among thresholds from 0.5 to 0.9, for a network trained for minutes.
 _EDGE_CLUSTERER = AffinityGraphClusterer(threshold=0.7)
 
