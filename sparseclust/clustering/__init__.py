@@ -4,15 +4,18 @@ from sparseclust.clustering._affinity import AffinityGraphClusterer
 from sparseclust.clustering._clusterer import GaussianKernelClusterer
 from sparseclust.clustering._gaussian import cluster_embeddings, gaussian_kernel
 from sparseclust.clustering._neighbours import connected_components, dbscan_voxels, neighbour_edges
-from sparseclust.clustering._repair import split_disconnected
+from sparseclust.clustering._repair import absorb_fragments, merge_touching, refine, split_disconnected
 
 __all__ = [
     "AffinityGraphClusterer",
     "GaussianKernelClusterer",
+    "absorb_fragments",
     "cluster_embeddings",
     "connected_components",
     "dbscan_voxels",
     "gaussian_kernel",
+    "merge_touching",
     "neighbour_edges",
+    "refine",
     "split_disconnected",
 ]

@@ -162,3 +162,106 @@ def affinity_pieces(
             return np.unique(piece, return_inverse=True)[1]
         a, b = sorted(piece[edges[:, min(permitted)[1]]].tolist())
         piece[piece == b] = a
+
+
+def _clusters(
+    labels: IntArray, coords: npt.NDArray[Any], radius: float, group: IntArray
+) -> tuple[dict[int, list[int]], set[tuple[int, int]]]:
+    """Rows of each cluster, numbered by (group, label), and the pairs of clusters that touch, both ways."""
+    ids = sorted({(int(g), int(c)) for g, c in zip(group, labels) if c != -1})
+    number = {name: k for k, name in enumerate(ids)}
+    cluster = [number.get((int(g), int(c)), -1) for g, c in zip(group, labels)]
+    members: dict[int, list[int]] = {k: [] for k in range(len(ids))}
+    for row, k in enumerate(cluster):
+        if k >= 0:
+            members[k].append(row)
+    touch = {(cluster[i], cluster[j]) for i, j in neighbour_edges(coords, radius, group).T.tolist()}
+    return members, {(a, b) for p in touch for a, b in (p, p[::-1]) if a != b and min(p) >= 0}
+
+
+def _exponent(a: list[FloatArray], b: list[FloatArray], variance: FloatArray) -> float:
+    """``|mu_a - mu_b|^2 / variance``; each argument is the sums of embeddings and margins, and the size."""
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for k, step in enumerate(a[0] / a[2] - b[0] / b[2]):
+            term = step * step / variance[k if len(variance) > 1 else 0]
+            total += 0.0 if step == 0 else float("inf") if np.isnan(term) else float(term)
+    return total
+
+
+def _sums(members: dict[int, list[int]], x: FloatArray, sigma: FloatArray) -> dict[int, list[FloatArray]]:
+    sums = {k: [np.zeros(x.shape[1]), np.zeros(sigma.shape[1]), np.zeros(1)] for k in members}
+    with np.errstate(all="ignore"):
+        for k, rows in members.items():
+            for row in rows:
+                sums[k] = [s + v for s, v in zip(sums[k], (x[row], sigma[row], 1.0))]
+    return sums
+
+
+def _variance(sums: list[FloatArray]) -> FloatArray:
+    with np.errstate(all="ignore"):
+        variance: FloatArray = (sums[1] / sums[2]) ** 2
+    return variance
+
+
+def _by_appearance(n: int, members: dict[int, list[int]], target: dict[int, int]) -> IntArray:
+    labels = np.full(n, -1, np.int64)
+    for k, rows in members.items():
+        labels[rows] = target[k]
+    order = list(dict.fromkeys(c for c in labels.tolist() if c >= 0))
+    return np.array([order.index(c) if c >= 0 else -1 for c in labels.tolist()], np.int64)
+
+
+def absorb_fragments(
+    labels: IntArray,
+    coords: npt.NDArray[Any],
+    x: FloatArray,
+    sigma: FloatArray,
+    min_size: int,
+    radius: float,
+    group: IntArray,
+) -> IntArray:
+    """Let fragments choose, round by round, among the clusters that their neighbours are or have joined."""
+    members, touch = _clusters(labels, coords, radius, group)
+    sums = _sums(members, x, sigma)
+    target = {k: k for k, rows in members.items() if len(rows) >= min_size}
+    while True:
+        joins = {}
+        for k in members.keys() - target.keys():
+            hosts = sorted({target[b] for a, b in touch if a == k and b in target})
+            if hosts:
+                joins[k] = min(hosts, key=lambda h: _exponent(sums[k], sums[h], _variance(sums[h])))
+        if not joins:
+            return _by_appearance(len(labels), members, {k: k for k in members} | target)
+        target |= joins
+
+
+def merge_touching(
+    labels: IntArray,
+    coords: npt.NDArray[Any],
+    x: FloatArray,
+    sigma: FloatArray,
+    limit: float,
+    radius: float,
+    group: IntArray,
+) -> IntArray:
+    """Join the pairs that are best for both, round by round."""
+    members, touch = _clusters(labels, coords, radius, group)
+    sums = _sums(members, x, sigma)
+    target = {k: k for k in members}
+    while True:
+        overlaps = {
+            (z, a, b)
+            for a, b in touch
+            if a < b and (z := _exponent(sums[a], sums[b], _variance(sums[a]) + _variance(sums[b]))) <= limit
+        }
+        if not overlaps:
+            return _by_appearance(len(labels), members, target)
+        best = {k: min(o for o in overlaps if k in o[1:]) for _, *pair in overlaps for k in pair}
+        for o in sorted(overlaps):
+            if best[o[1]] == best[o[2]] == o:
+                _, a, b = o
+                sums[a] = [s + t for s, t in zip(sums[a], sums[b])]
+                target = {k: a if t == b else t for k, t in target.items()}
+                touch = {(a if i == b else i, a if j == b else j) for i, j in touch}
+                touch = {(i, j) for i, j in touch if i != j}
