@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from sparseclust.cli._progress import progress
 from sparseclust.data import open_events
 from sparseclust.pipeline import Predictor, write_predictions
@@ -14,7 +16,7 @@ def predict(
     model: Path,
     output: Path = Path(),
     batch_size: int = 8,
-    device: str = "cpu",
+    device: str = "auto",
     label: Literal["fragment", "group", "interaction"] = "fragment",
     embeddings: bool = False,
 ) -> None:
@@ -31,14 +33,14 @@ def predict(
     batch_size
         Events per forward pass.
     device
-        cpu, cuda, cuda:1, ...
+        cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     embeddings
         Store the embeddings as well.
     """
     targets = _targets(files, output)
-    predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=device)
+    predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
     for name, target in zip(files, targets):
         events = open_events(name, label=label, spatial_size=predictor.inputs.spatial_size)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +49,16 @@ def predict(
             target, labelled, attrs={"model": str(model), "source": str(name)}, embeddings=embeddings
         )
         print(f"{target}: {n} events")
+
+
+def find_device(name: str) -> torch.device:
+    """Turn "auto" into a device, and anything else into the device of that name."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"no device {name!r}; try auto, cpu or cuda") from error
 
 
 def _targets(files: list[str], output: Path) -> list[Path]:

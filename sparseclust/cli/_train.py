@@ -167,7 +167,9 @@ def train(
             precision=precision,
         )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"checkpoint in {output / 'last.ckpt'}; go on with --resume true") from None
+        raise KeyboardInterrupt(
+            f"checkpoint in {output / 'last.ckpt'}; sparseclust train ... --output {output} --resume true goes on"
+        ) from None
     print(
         f"model: {output / 'model.pt'}; use it with: sparseclust predict FILES --model {output / 'model.pt'}"
     )
