@@ -4,6 +4,7 @@
 #   make demo DATA=file.h5    the same, on your own file
 #   make test                 the tests (about ten minutes on two cores)
 #   make check                style, types, architecture
+#   make docs                 the pages: docs/_build/html/index.html
 #   make bench                speed and memory, beside peers; LAYERS="metrics" BENCH_ARGS=--quick for a part of it
 #
 # PYTHON=python3.12           another interpreter
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-gpu check format bench clean
+.PHONY: help install demo test test-slow test-gpu check docs format bench clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -64,6 +65,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Some tables are computed on the way; a warning is an error.
+docs: $(STAMP)
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt --group docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
 # Fast and wrong is no use: a layer's tests run before it is timed.
 bench: $(STAMP)
 	@set -e; for layer in $(LAYERS); do \
@@ -76,4 +82,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

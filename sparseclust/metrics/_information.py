@@ -44,7 +44,8 @@ def variation_of_information(
 
     Notes
     -----
-    With n_ij points shared by T_i and P_j: split = sum n_ij/n log(|T_i| / n_ij), merge likewise with |P_j|.
+    With n_ij points shared by T_i and P_j: split is the sum of ``n_ij/n log(|T_i| / n_ij)``, merge likewise
+    with ``|P_j|``.
     All terms are positive, so zero is exactly zero. Divide by log 2 for bits.
 
     References

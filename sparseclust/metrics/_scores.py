@@ -171,8 +171,9 @@ def purity(
 
     Notes
     -----
-    "cluster": mean over j of max_i |T_i and P_j| / |P_j|. "point": sum over j of max_i |T_i and P_j| / n. The
-    first is the definition of Koh et al., arXiv:2007.03083; the second is the "global" one of other programs.
+    "cluster": mean over j of ``max_i |T_i & P_j| / |P_j|``. "point": sum over j of ``max_i |T_i & P_j| / n``.
+    The first is the definition of Koh et al., arXiv:2007.03083; the second is the "global" one of other
+    programs.
 
     Examples
     --------
@@ -232,7 +233,7 @@ def best_dice(labels_true: npt.ArrayLike, labels_pred: npt.ArrayLike) -> float:
 
     Notes
     -----
-    BD = mean over i of max_j 2 |T_i and P_j| / (|T_i| + |P_j|). One predicted cluster may suit several
+    BD = mean over i of ``max_j 2 |T_i & P_j| / (|T_i| + |P_j|)``. One predicted cluster may suit several
     true ones.
 
     References
