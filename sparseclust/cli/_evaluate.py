@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
 from sparseclust.cli._report import write_comparison
 from sparseclust.cli._tables import HEADERS, WEIGHTING, comparison_rows, format_table
@@ -19,7 +20,7 @@ def evaluate(
     report: Path | None = None,
     shown: int = 12,
     batch_size: int = 8,
-    device: str = "cpu",
+    device: str = "auto",
     label: Literal["fragment", "group", "interaction"] = "fragment",
 ) -> None:
     """Score predictions against the truth, per class, beside DBSCAN and the published network.
@@ -37,12 +38,14 @@ def evaluate(
     batch_size
         Events per forward pass.
     device
-        cpu, cuda, cuda:1, ...
+        cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     """
     predictor = (
-        None if model is None else Predictor.from_pretrained(model, batch_size=batch_size, device=device)
+        None
+        if model is None
+        else Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
     )
     for name in files:
         events = open_events(name, label=label)

@@ -168,7 +168,8 @@ def train(
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"checkpoint in {output / 'last.ckpt'}; sparseclust train ... --output {output} --resume true goes on"
+            f"checkpoint in {output / 'last.ckpt'}; to go on: "
+            f"sparseclust train ... --output {output} --resume true"
         ) from None
     print(
         f"model: {output / 'model.pt'}; use it with: sparseclust predict FILES --model {output / 'model.pt'}"

@@ -133,6 +133,7 @@ def test_wrong_inputs_say_what_is_wrong(folder, tmp_path, capsys):
     assert "expected a PILArNet" in _failure(capsys, "evaluate", other, "--model", model)
     assert "sparseclust train" in _failure(capsys, "predict", events, "--model", tmp_path / "no.pt")
     assert "--model" in _failure(capsys, "evaluate", events)
+    assert "abacus" in _failure(capsys, "predict", events, "--model", model, "--device", "abacus")
     assert "budget" in _failure(capsys, "train", events, "--validation", events)
     assert "crowded" in _failure(capsys, "simulate", tmp_path / "x.h5", "--mix", "soup")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["half.h5", "other.h5", "text.h5"]

@@ -72,6 +72,11 @@ def test_training_beats_an_untrained_network_by_far(tmp_path, events):
     assert deficit[1] < 0.4 * deficit[0]
 
 
+def test_the_same_seed_gives_the_same_model(tmp_path, events):
+    first, second = (_train(tmp_path / str(run), events, steps=6).model.state_dict() for run in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
 def test_stops_when_the_time_is_spent(tmp_path, events):
     predictor = train(
         _module(),
