@@ -20,7 +20,7 @@ def accepts_tensors(function: Callable[P, npt.NDArray[Any]]) -> Callable[P, Arra
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Array:
         values: list[Any] = [*args, *kwargs.values()]
-        tensor = next((v for v in values if _is_tensor(v)), None)
+        tensor = first_tensor(*values)
         if tensor is None:
             return function(*args, **kwargs)
         from sparseclust.clustering import _torch
@@ -31,6 +31,11 @@ def accepts_tensors(function: Callable[P, npt.NDArray[Any]]) -> Callable[P, Arra
         return _torch.from_numpy(np.ascontiguousarray(result), tensor.device)
 
     return wrapper
+
+
+def first_tensor(*values: Any) -> Any:
+    """Return the first tensor among the values, or None."""
+    return next((v for v in values if _is_tensor(v)), None)
 
 
 def _is_tensor(value: object) -> bool:

@@ -9,17 +9,25 @@ import numpy.typing as npt
 
 from sparseclust.clustering import _kernels, _reference
 from sparseclust.clustering import _validate as check
-from sparseclust.clustering._dispatch import Array, accepts_tensors
+from sparseclust.clustering._dispatch import Array, accepts_tensors, first_tensor
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 Assignment = Literal["greedy", "argmax"]
 Leftover = Literal["noise", "nearest"]
-Backend = Literal["auto", "numba", "reference"]
+Backend = Literal["auto", "numba", "torch", "reference"]
+
+
+def _torch_groups(*arguments: Any) -> tuple[IntArray, IntArray]:
+    from sparseclust.clustering import _torch
+
+    return _torch.cluster_arrays(*arguments)
+
 
 _BACKENDS = MappingProxyType(
     {
         "auto": _kernels.cluster_groups,
         "numba": _kernels.cluster_groups,
+        "torch": _torch_groups,
         "reference": _reference.cluster_groups,
     }
 )
@@ -100,7 +108,6 @@ def gaussian_kernel(embeddings: Array, centroid: Array, margin: Array) -> npt.ND
     return np.asarray(np.exp(-0.5 * exponent))
 
 
-@accepts_tensors
 def cluster_embeddings(
     embeddings: Array,
     margins: Array,
@@ -113,7 +120,7 @@ def cluster_embeddings(
     assignment: Assignment = "greedy",
     leftover: Leftover = "noise",
     backend: Backend = "auto",
-) -> npt.NDArray[Any]:
+) -> Array:
     """Cluster points by the Gaussian kernels of their seeds.
 
     Inside each group, again and again the free point of largest seediness becomes a seed, as long as it
@@ -141,8 +148,10 @@ def cluster_embeddings(
     leftover : {"noise", "nearest"}
         ``"noise"``: points without a cluster get -1. ``"nearest"``: they join the kernel that is largest
         there, the first found on ties; -1 only in groups without a seed or with kernels of width zero alone.
-    backend : {"auto", "numba", "reference"}
-        All give equal labels; ``"reference"`` is the slow and obvious one.
+    backend : {"auto", "numba", "torch", "reference"}
+        All give equal labels. ``"numba"`` works on the host. ``"torch"`` works where the tensors are, on all
+        groups at once; for few large groups with many clusters it is slow on a CPU. ``"reference"`` is the
+        slow and obvious one. ``"auto"`` is ``"torch"`` for tensors on a GPU, else ``"numba"``.
 
     Returns
     -------
@@ -181,6 +190,37 @@ def cluster_embeddings(
     [1, 1, 0, 0, -1]
     """
     rules = Rules(min_size, assignment, leftover, backend).checked()
+    s0 = check.not_nan("seed_threshold", seed_threshold)
+    p0 = check.open_unit("kernel_threshold", kernel_threshold)
+    tensor = first_tensor(embeddings, margins, seediness, group)
+    if tensor is not None and (backend == "torch" or (backend == "auto" and tensor.device.type != "cpu")):
+        from sparseclust.clustering import _torch
+
+        return _torch.cluster_tensors(
+            embeddings,
+            margins,
+            seediness,
+            group,
+            device=tensor.device,
+            seed_threshold=s0,
+            kernel_threshold=p0,
+            min_size=min_size,
+            argmax=assignment == "argmax",
+            nearest=leftover == "nearest",
+        )
+    return _cluster_arrays(embeddings, margins, seediness, group, s0, p0, rules)
+
+
+@accepts_tensors
+def _cluster_arrays(
+    embeddings: Array,
+    margins: Array,
+    seediness: Array,
+    group: Array | None,
+    s0: float,
+    p0: float,
+    rules: Rules,
+) -> npt.NDArray[Any]:
     x = check.embedding_rows(embeddings)
     dense, ids = check.dense_groups(group, len(x))
     return find_clusters(
@@ -188,8 +228,8 @@ def cluster_embeddings(
         check.margin_rows(margins, *x.shape),
         check.seediness_rows(seediness, len(x)),
         group=dense,
-        seed_thresholds=np.full(len(ids), check.not_nan("seed_threshold", seed_threshold)),
-        kernel_thresholds=np.full(len(ids), check.open_unit("kernel_threshold", kernel_threshold)),
+        seed_thresholds=np.full(len(ids), s0),
+        kernel_thresholds=np.full(len(ids), p0),
         rules=rules,
     ).labels
 

@@ -217,9 +217,11 @@ def refine(
 
     Notes
     -----
-    Meant for the clusters of :func:`cluster_embeddings`, whose balls ignore where voxels lie; order and
-    defaults are the best of those that ``benchmarks/bench_repairs.py`` compares on simulated events. The
-    clusters of :class:`AffinityGraphClusterer` are connected by construction and need none of it.
+    Meant for the clusters of :func:`cluster_embeddings`, whose balls ignore where voxels lie. Order and
+    defaults are those that ``benchmarks/bench_repairs.py`` found best over usual and crowded simulated events
+    taken together. A smaller ``affinity`` mends more showers and lone tracks, a larger one keeps more of the
+    tracks apart that meet at a vertex. The clusters of :class:`AffinityGraphClusterer` are connected by
+    construction and need none of it.
 
     Examples
     --------

@@ -1,40 +1,12 @@
 """Gaussian-kernel clusters: the fast path against its reference, and the rules themselves."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import RULES, problems
 
 from sparseclust.clustering import cluster_embeddings, gaussian_kernel
-
-RULES = list(itertools.product(("greedy", "argmax"), ("noise", "nearest")))
-
-
-@st.composite
-def problems(draw):
-    """Points on a coarse lattice or anywhere: ties, duplicates, zero widths and group ids of any size."""
-    n, d = draw(st.integers(0, 60)), draw(st.integers(1, 8))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    dtype = draw(st.sampled_from([np.float32, np.float64]))
-    lattice = rng.integers(-3, 4, (n, d)) / 4
-    x = lattice if draw(st.booleans()) else rng.normal(size=(n, d)) * 10.0 ** rng.integers(-2, 3, (n, 1))
-    scale = draw(st.sampled_from([1e-160, 1e-8, 1.0, 1e150] if dtype is np.float64 else [1e-8, 1.0, 1e8]))
-    widths = draw(st.sampled_from([[0.0, 0.25, 0.5], [0.1, 0.3], [1e-4, 1e-2, 1.0], [5.0], [0.0]]))
-    margins = rng.choice(widths, draw(st.sampled_from([(n,), (n, 1), (n, d)])))
-    groups = draw(st.sampled_from([None, [0], [-3, 2**40, 7], list(range(20))]))
-    return {
-        "embeddings": (x * scale).astype(dtype),
-        "margins": (margins * scale).astype(dtype),
-        "seediness": rng.choice([0.0, 0.25, 0.5, 0.75, 1.0, rng.random()], n).astype(dtype),
-        "group": None if groups is None else rng.choice(groups, n),
-        "seed_threshold": draw(st.sampled_from([0.0, 0.5, 0.9])),
-        "kernel_threshold": draw(
-            st.sampled_from([0.01, float(np.exp(-0.5)), 0.5, float(np.exp(-2.0)), 0.99])
-        ),
-        "min_size": draw(st.integers(1, 4)),
-    }
 
 
 @settings(max_examples=300, deadline=None)
@@ -44,9 +16,10 @@ def test_labels_equal_the_reference(problem, rule):
     assert np.array_equal(cluster_embeddings(**problem), cluster_embeddings(**problem, backend="reference"))
 
 
+@pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dim", [1, 3, 16])
-def test_labels_equal_the_reference_on_many_points(rng, rule, dim):
+def test_labels_equal_the_reference_on_many_points(rng, rule, dim, backend):
     n = 3000
     centres = rng.uniform(-1, 1, (40, dim))
     x = centres[rng.integers(0, 40, n)] + rng.normal(size=(n, dim)) * 0.05
@@ -57,9 +30,8 @@ def test_labels_equal_the_reference_on_many_points(rng, rule, dim):
         "group": rng.integers(0, 3, n),
         "seed_threshold": 0.3,
     }
-    assert np.array_equal(
-        cluster_embeddings(*problem, **options), cluster_embeddings(*problem, **options, backend="reference")
-    )
+    labels = cluster_embeddings(*problem, **options, backend=backend)
+    assert np.array_equal(labels, cluster_embeddings(*problem, **options, backend="reference"))
 
 
 @settings(deadline=None)
@@ -176,10 +148,10 @@ def test_infinite_margins_and_extreme_embeddings_end():
     for margins in ([np.inf] * 3, [1e-320] * 3, [1e300] * 3, [0.0, np.inf, 1.0]):
         for assignment, leftover in RULES:
             options = {"assignment": assignment, "leftover": leftover}
-            labels = cluster_embeddings(x, margins, [0.1, 0.3, 0.2], **options)
-            assert np.array_equal(
-                labels, cluster_embeddings(x, margins, [0.1, 0.3, 0.2], **options, backend="reference")
-            )
+            expected = cluster_embeddings(x, margins, [0.1, 0.3, 0.2], **options, backend="reference")
+            for backend in ("numba", "torch"):
+                labels = cluster_embeddings(x, margins, [0.1, 0.3, 0.2], **options, backend=backend)
+                assert np.array_equal(labels, expected)
 
 
 def test_read_only_and_strided_arrays_are_taken_as_they_are(rng):
