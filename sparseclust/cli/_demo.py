@@ -63,7 +63,7 @@ def demo(
         mine = open_events(data, label=label)
         samples[data.name] = [mine[i] for i in range(min(test_events, len(mine)))]
     output.mkdir(parents=True, exist_ok=True)
-    print("1/4 simulate")
+    print("1/4 simulate (the first run compiles the transport: half a minute without a sign of life)")
     simulate(output / "train" / "pilarnet.h5", events=events, seed=seed)
     simulate(output / "train" / "crowded.h5", events=events // 3, mix="crowded", seed=seed)
     simulate(output / "validation.h5", events=20, first=_UNSEEN + test_events, seed=seed)
