@@ -1,16 +1,13 @@
 """The training step."""
 
-from typing import Any
-
-import numpy as np
 import torch
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import Batch, SemanticClass
 from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
-from sparseclust.metrics import score_events, summarize_scores
 from sparseclust.pipeline import assemble, edges_within
 from sparseclust.training._lightning import lightning
+from sparseclust.training._metrics import PartitionMetric
 
 
 class SpatialEmbeddingModule(lightning.LightningModule):
@@ -56,7 +53,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.clusterer = AffinityGraphClusterer() if clusterer is None else clusterer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self._scores: list[Any] = []
+        self.scores = PartitionMetric()
+        self.class_scores = PartitionMetric(by="semantic")
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Run the network on a batch."""
@@ -80,26 +78,25 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         """Loss and scores of one batch."""
         outputs = self(batch)
         terms = self._terms(batch, outputs)
-        self.log("val/loss", terms["loss"], batch_size=batch.tensor.batch_size)
-        self._scores.append(self._score(batch, outputs))
+        self.log("val/loss", terms["loss"], batch_size=batch.tensor.batch_size, sync_dist=True)
+        assert batch.instance is not None
+        labels = torch.from_numpy(assemble(self.clusterer, outputs, batch)).to(batch.instance.device)
+        known = batch.instance >= 0
+        semantic = None if batch.semantic is None else batch.semantic[known]
+        points = batch.instance[known], labels[known], batch.tensor.coords[known, 0], semantic
+        self.scores.update(*points)
+        self.class_scores.update(*points)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean scores."""
-        if not self._scores:
-            return
-        table = np.concatenate(self._scores)
-        self._scores = []
-        for name in ("ari", "sbd"):
-            self.log(
-                f"val/{name}", float(np.nanmean(table[name])) if len(table) else float("nan"), prog_bar=True
-            )
-            for row in summarize_scores(table, by="semantic"):
-                label = (
-                    SemanticClass(row["semantic"]).name.lower()
-                    if row["semantic"] in set(SemanticClass)
-                    else "all"
-                )
-                self.log(f"val/{name}_{label}", float(row[name]["mean"]))
+        """Log the mean scores, of the events of all processes."""
+        means, of_classes = self.scores.compute(), self.class_scores.compute()
+        self.scores.reset()
+        self.class_scores.reset()
+        for score in ("ari", "sbd"):
+            self.log(f"val/{score}", means[score], prog_bar=True)
+            for number in SemanticClass:
+                if f"{score}/{number}" in of_classes:
+                    self.log(f"val/{score}_{number.name.lower()}", of_classes[f"{score}/{number}"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; norms and biases do not decay."""
@@ -126,12 +123,3 @@ class SpatialEmbeddingModule(lightning.LightningModule):
             terms |= self.edge_loss(logits, edges, instance=batch.instance)
             losses.append(terms["loss"])
         return {**terms, "loss": torch.stack(losses).sum()}
-
-    def _score(self, batch: Batch, outputs: dict[str, torch.Tensor]) -> Any:
-        assert batch.instance is not None
-        labels = assemble(self.clusterer, outputs, batch)
-        true = batch.instance.cpu().numpy()
-        known = true >= 0
-        event = batch.tensor.coords[:, 0].cpu().numpy()
-        semantic = None if batch.semantic is None else batch.semantic.cpu().numpy()[known]
-        return score_events(true[known], labels[known], event=event[known], semantic=semantic)
