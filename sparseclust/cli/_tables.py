@@ -56,5 +56,5 @@ def _by_class(table: npt.NDArray[Any]) -> dict[int, tuple[str, ...]]:
     out = {}
     for row in summarize_scores(table, by="semantic", weight="event"):
         counts = (f"{row[name]:,}" for name in ("n_rows", "n_true", "n_points"))
-        out[int(row["semantic"])] = (*(f"{row[score]['mean']:.3f}" for score in SCORES), *counts)
+        out[int(row["semantic"])] = (*(f"{row[score]['mean']:z.3f}" for score in SCORES), *counts)
     return out

@@ -172,7 +172,7 @@ def _table(table: ReportTable) -> str:
     head = "".join(f'<th class="{kind}">{html.escape(text)}</th>' for kind, text in zip(kinds, table.headers))
     body = "\n".join(_table_row(row, kinds) for row in cells)
     caption = f"<h2>{html.escape(table.title)}</h2>" if table.title else ""
-    return f"{caption}<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+    return f"<div>{caption}<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
 
 
 def _table_row(cells: Sequence[str], kinds: Sequence[str]) -> str:
