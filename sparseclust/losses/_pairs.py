@@ -1,5 +1,6 @@
 """Sums over ragged pairs (row, column) in bounded memory."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -18,7 +19,8 @@ def sum_over_pairs(
     Parameters
     ----------
     term : callable
-        Maps two (p,) int64 index tensors to a scalar tensor.
+        Maps two (p,) int64 index tensors to a tensor, of the same shape whatever the pairs. Pairs come row by
+        row, and the pairs of a row always in one call.
     first, count : (n,) int64 tensors
         Columns of each row: a run of ``count`` columns from ``first`` on.
     max_pairs : int
@@ -27,7 +29,7 @@ def sum_over_pairs(
 
     Returns
     -------
-    scalar tensor, or None if there is no pair
+    tensor, or None if there is no pair
     """
 
     def chunk_sum(rows: Tensor) -> Tensor:
@@ -37,7 +39,8 @@ def sum_over_pairs(
     if len(chunks) <= 1:
         return chunk_sum(chunks[0]) if chunks else None
     parts = [checkpoint(chunk_sum, rows, use_reentrant=False, preserve_rng_state=False) for rows in chunks]
-    return torch.stack(parts).sum()
+    total: Tensor = functools.reduce(torch.add, parts)
+    return total
 
 
 def _row_chunks(count: Tensor, max_pairs: int) -> Iterator[Tensor]:

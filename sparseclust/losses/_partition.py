@@ -1,9 +1,12 @@
 """Dense indices of the clusters and groups that opaque instance and group ids stand for."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Average = Literal["group", "cluster", "voxel"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,37 @@ class Partition:
         """K."""
         return len(self.cluster_group)
 
-    def group_weight(self, dtype: torch.dtype) -> Tensor:
-        """Weight (G,) of each group: 1 / (groups with a cluster), 0 for a group without truth."""
+    @property
+    def label(self) -> Tensor:
+        """Cluster (n,) of each voxel, -1 for none."""
+        return torch.full_like(self.group, -1).index_copy(0, self.members, self.cluster)
+
+    def of_groups(self, values: Tensor, name: str) -> Tensor:
+        """Value (G,) of each group, where ``values`` (n,) are the same for all voxels of a group."""
+        found = values.new_zeros(len(self.group_size)).index_copy(0, self.group, values)
+        if not torch.equal(found[self.group], values):
+            raise ValueError(f"{name} must be the same for all voxels of a group")
+        return found
+
+    def group_weight(self, average: Average, event: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Weight (G,) of each group in the mean over groups, 0 for a group without truth.
+
+        Parameters
+        ----------
+        average : {"group", "cluster", "voxel"}
+            What counts the same: the groups of an event and then the events, every cluster, or every voxel.
+        event : (n,) int64 tensor, optional
+            Of each voxel, for ``"group"``; without it all groups count the same.
+        dtype : torch.dtype
+            Of the result.
+        """
         known = (self.group_clusters > 0).to(dtype)
-        return known / known.sum().clamp_min(1)
-
-    def cluster_weight(self, dtype: torch.dtype) -> Tensor:
-        """Weight (K,) that averages over the clusters of a group, then over groups."""
-        return (self.group_weight(dtype) / self.group_clusters.clamp_min(1))[self.cluster_group]
-
-    def voxel_weight(self, dtype: torch.dtype) -> Tensor:
-        """Weight (n,) that averages over the voxels of a group, then over groups."""
-        return (self.group_weight(dtype) / self.group_size)[self.group]
+        if average == "cluster":
+            known = known * self.group_clusters
+        elif average == "voxel":
+            known = known * self.group_size
+        elif event is not None:
+            events, of_group = torch.unique(self.of_groups(event, "event"), return_inverse=True)
+            groups = known.new_zeros(len(events)).index_add(0, of_group, known)
+            known = known / groups.clamp_min(1)[of_group]
+        return known / known.sum().clamp_min(torch.finfo(dtype).tiny)

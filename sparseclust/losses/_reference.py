@@ -1,7 +1,10 @@
-"""The spatial-embedding loss written as its formulas, with loops: what the fast path is compared to."""
+"""The losses written as their formulas, with loops: what the fast paths are compared to."""
 
 import torch
 from torch import Tensor
+from torch.nn.functional import huber_loss
+
+NAMES = ("mask", "seed", "smooth", "repulsion")
 
 
 def spatial_embedding_terms(
@@ -11,60 +14,97 @@ def spatial_embedding_terms(
     *,
     instance: Tensor,
     group: Tensor,
+    event: Tensor | None = None,
+    mask: str = "bce",
     balance: bool = False,
     repulsion_distance: float = 0.4,
+    average: str = "group",
+    seed: str = "squared",
+    smooth: str = "squared",
     eps: float = 1e-6,
 ) -> dict[str, Tensor]:
     """Unweighted terms, attached to the graph; see :class:`sparseclust.losses.SpatialEmbeddingLoss`."""
-    per_group = []
+    per_group, events, weights = [], [], []
     for g in torch.unique(group).tolist():
         rows = group == g
-        if (instance[rows] >= 0).any():
-            per_group.append(
-                _group_terms(
-                    embeddings[rows],
-                    margins[rows],
-                    seediness[rows],
-                    instance[rows],
-                    balance=balance,
-                    repulsion_distance=repulsion_distance,
-                    eps=eps,
-                )
-            )
-    names = ("mask", "seed", "smooth", "repulsion")
-    if not per_group:
-        return {name: embeddings.sum() * 0 for name in names}
+        if not (instance[rows] >= 0).any():
+            continue
+        truth = instance[rows]
+        terms = _pull_and_push(embeddings[rows], margins[rows], truth, mask, balance, eps)
+        terms |= _others(embeddings[rows], margins[rows], seediness[rows], truth, seed, smooth)
+        terms["repulsion"] = _repulsion(embeddings[rows], truth, repulsion_distance)
+        per_group.append(terms)
+        events.append(0 if event is None else int(event[rows][0]))
+        clusters = len(set(truth.tolist()) - {-1})
+        weights.append({"group": 1.0, "cluster": clusters, "voxel": len(truth)}[average])
+    if average == "group":
+        weights = [1 / events.count(e) for e in events]
+    zero = embeddings.sum() * 0
     return {
-        name: sum((terms[name] for terms in per_group), torch.zeros(())) / len(per_group) for name in names
+        name: sum((w * terms[name] for w, terms in zip(weights, per_group)), zero) / max(sum(weights), 1e-30)
+        for name in NAMES
     }
 
 
-def _group_terms(
-    e: Tensor, m: Tensor, s: Tensor, instance: Tensor, *, balance: bool, repulsion_distance: float, eps: float
+def lovasz_hinge(scores: Tensor, own: Tensor) -> Tensor:
+    """Lovasz hinge of one segment: errors in falling order, each times the growth of 1 - IoU."""
+    errors = torch.where(own, 1 - scores, 1 + scores)
+    total, previous = scores.sum() * 0, 0.0
+    mistaken = torch.zeros_like(own)
+    for i in torch.argsort(errors, descending=True, stable=True).tolist():
+        mistaken[i] = True
+        jaccard = 1 - int((own & ~mistaken).sum()) / int((own | mistaken).sum())
+        total = total + errors[i].clamp_min(0) * (jaccard - previous)
+        previous = jaccard
+    return total
+
+
+def _clusters(instance: Tensor) -> list[Tensor]:
+    return [instance == k for k in torch.unique(instance).tolist() if k >= 0]
+
+
+def _kernel_exponent(e: Tensor, m: Tensor, own: Tensor) -> Tensor:
+    return ((e - e[own].mean(0)) ** 2 / (2 * m[own].mean(0) ** 2)).sum(1)
+
+
+def _pull_and_push(
+    e: Tensor, m: Tensor, instance: Tensor, mask: str, balance: bool, eps: float
 ) -> dict[str, Tensor]:
-    ids = [k for k in torch.unique(instance).tolist() if k >= 0]
-    centroids, mask, smooth = [], [], []
-    target = torch.zeros_like(s)
-    for k in ids:
-        own = instance == k
-        mu, sigma = e[own].mean(0), m[own].mean(0)
-        z = ((e - mu) ** 2 / (2 * sigma**2)).sum(1)
+    costs = []
+    for own in _clusters(instance):
+        z = _kernel_exponent(e, m, own)
+        if mask == "lovasz":
+            costs.append(lovasz_hinge(2 * torch.exp(-z) - 1, own))
+            continue
         cost = torch.where(own, z, -torch.log(-torch.expm1(-(z + eps))))
+        if mask == "focal":
+            cost = (1 - torch.exp(-cost)) ** 2 * cost
         if balance and not own.all():
-            mask.append((cost[own].mean() + cost[~own].mean()) / 2)
+            costs.append((cost[own].mean() + cost[~own].mean()) / 2)
         else:
-            mask.append(cost.mean())
-        smooth.append(((m[own] - sigma) ** 2).reshape(int(own.sum()), -1).sum(1).mean())
-        target[own] = torch.exp(-z).detach()[own]
-        centroids.append(mu)
+            costs.append(cost.mean())
+    return {"mask": torch.stack(costs).mean()}
+
+
+def _others(e: Tensor, m: Tensor, s: Tensor, instance: Tensor, seed: str, smooth: str) -> dict[str, Tensor]:
+    target, spread = torch.zeros_like(s), []
+    for own in _clusters(instance):
+        target[own] = torch.exp(-_kernel_exponent(e, m, own)).detach()[own]
+        difference = (m[own] - m[own].mean(0)).reshape(int(own.sum()), -1)
+        spread.append((difference.abs() if smooth == "l1" else difference**2).sum(1).mean())
+    costs = {
+        "squared": (s - target) ** 2,
+        "l1": (s - target).abs(),
+        "huber": huber_loss(s, target, reduction="none", delta=0.1),
+    }
+    return {"seed": costs[seed].mean(), "smooth": torch.stack(spread).mean()}
+
+
+def _repulsion(e: Tensor, instance: Tensor, distance: float) -> Tensor:
+    centroids = [e[own].mean(0) for own in _clusters(instance)]
     hinges = [
-        torch.clamp(repulsion_distance - torch.linalg.vector_norm(a - b), min=0) ** 2
+        torch.clamp(distance - torch.linalg.vector_norm(a - b), min=0) ** 2
         for i, a in enumerate(centroids)
         for b in centroids[i + 1 :]
     ]
-    return {
-        "mask": torch.stack(mask).mean(),
-        "seed": ((s - target) ** 2).mean(),
-        "smooth": torch.stack(smooth).mean(),
-        "repulsion": torch.stack(hinges).mean() if hinges else e.sum() * 0,
-    }
+    return torch.stack(hinges).mean() if hinges else e.sum() * 0

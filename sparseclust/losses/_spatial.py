@@ -1,15 +1,15 @@
 """The spatial-embedding loss: embeddings, margins and seediness against instances."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from sparseclust.losses import functional
-from sparseclust.losses._pairs import MAX_PAIRS, sum_over_pairs
-from sparseclust.losses._partition import Partition
-
-MaskTerm = Literal["bce", "focal"]
+from sparseclust.losses._mask import Kernels, MaskTerm, mask_cost, mask_weights
+from sparseclust.losses._pairs import sum_over_pairs
+from sparseclust.losses._partition import Average, Partition
 
 
 class SpatialEmbeddingLoss(nn.Module):
@@ -19,12 +19,21 @@ class SpatialEmbeddingLoss(nn.Module):
     ----------
     mask_weight, seed_weight, smooth_weight, repulsion_weight : float
         Weights of the four terms in the sum. Terms of weight 0 are still reported.
-    mask : {"bce", "focal"}
-        Cost of a (voxel, cluster) pair.
+    mask : {"bce", "focal", "lovasz"}, or mapping of these to floats
+        Cost of the (voxel, cluster) pairs of a cluster: their mean cross-entropy, its focal form, or the
+        Lovasz hinge on 2p - 1. A mapping gives the weights of a sum, such as ``{"bce": 1, "lovasz": 1}``.
     balance : bool
-        Let own and foreign voxels weigh the same within each cluster, instead of by their number.
+        Let own and foreign voxels weigh the same within each cluster, instead of by their number; not in
+        the Lovasz hinge, which is balanced by nature.
     repulsion_distance : float
         Centroids closer than this repel each other, in embedding units.
+    average : {"group", "cluster", "voxel"}
+        Whether in the mean over groups each group counts the same (and each event, where ``event`` is
+        given: the published way), or as many times as it has clusters, or voxels.
+    seed : {"squared", "l1", "huber"}
+        Distance of the seediness to its target.
+    smooth : {"squared", "l1"}
+        Distance of a margin to the mean of its cluster.
 
     Notes
     -----
@@ -32,17 +41,22 @@ class SpatialEmbeddingLoss(nn.Module):
     :math:`z_{ik} = |e_i - \mu_k|^2 / 2\sigma_k^2` and :math:`p_{ik} = e^{-z_{ik}}`. The terms of one group g
     with :math:`n_g` voxels and :math:`K_g` clusters are
 
-    - mask: :math:`\frac{1}{K_g} \sum_k \frac{1}{n_g} \sum_{i \in g} \mathrm{BCE}(p_{ik}, [i \in k])`,
+    - mask: :math:`\frac{1}{K_g} \sum_k \frac{1}{n_g} \sum_{i \in g} \mathrm{BCE}(p_{ik}, [i \in k])`, or the
+      mean over k of the Lovasz hinge of all voxels of g,
     - seed: :math:`\frac{1}{n_g} \sum_{i \in g} (s_i - p_{i k(i)})^2`, p detached, 0 where there is no k(i),
     - smooth: :math:`\frac{1}{K_g} \sum_k \frac{1}{n_k} \sum_{i \in k} |\sigma_i - \sigma_k|^2`,
     - repulsion: mean over pairs of centroids of :math:`\max(0, D - |\mu_k - \mu_l|)^2`, 0 for one cluster.
 
     They are averaged over the groups that hold at least one cluster; a group without truth counts for
-    nothing. Nothing crosses a group, so a batch of groups costs the mean of the groups alone.
-    The weight 10 of the smoothness is that of the code published with [1]_.
+    nothing. Nothing crosses a group, so a batch of groups costs the mean of the groups alone, and with
+    ``event`` a batch of events the mean of the events alone.
+    The weight 10 of the smoothness is that of the code published with [1]_. The Lovasz hinge is the choice
+    of [2]_; its gradient fades like p, so on its own it leaves a member far from its centroid where it is.
 
-    Time grows with the pairs :math:`\sum_g n_g K_g`, memory with the voxels, plus a bounded chunk of pairs.
-    bfloat16 and float16 are computed in float32.
+    Time grows with the pairs :math:`\sum_g n_g K_g`, memory with the voxels. No table of pairs is stored: on
+    the CPU one compiled sweep makes the cross-entropies and their gradients, so that they can be
+    differentiated once; elsewhere, and for the Lovasz hinge, pairs are worked on in bounded chunks, and
+    once more in the backward pass. bfloat16 and float16 are computed in float32.
 
     References
     ----------
@@ -67,26 +81,41 @@ class SpatialEmbeddingLoss(nn.Module):
         seed_weight: float = 1.0,
         smooth_weight: float = 10.0,
         repulsion_weight: float = 0.0,
-        mask: MaskTerm = "bce",
+        mask: MaskTerm | Mapping[MaskTerm, float] = "bce",
         balance: bool = False,
         repulsion_distance: float = 0.4,
+        average: Average = "group",
+        seed: functional.Distance = "squared",
+        smooth: Literal["squared", "l1"] = "squared",
     ) -> None:
         super().__init__()
-        if mask not in get_args(MaskTerm):
-            raise ValueError(f"mask must be one of {get_args(MaskTerm)}, got {mask!r}")
+        self.mask = mask_weights(mask)
+        _choice("average", average, get_args(Average))
+        _choice("seed", seed, get_args(functional.Distance))
+        _choice("smooth", smooth, ("squared", "l1"))
         self.weights = {
             "mask": mask_weight,
             "seed": seed_weight,
             "smooth": smooth_weight,
             "repulsion": repulsion_weight,
         }
-        self.mask = mask
         self.balance = balance
         self.repulsion_distance = repulsion_distance
-        self.max_pairs = MAX_PAIRS
+        self.average = average
+        self.seed = seed
+        self.smooth = smooth
+        self.fused = True
 
     def forward(
-        self, embeddings: Tensor, margins: Tensor, seediness: Tensor, *, instance: Tensor, group: Tensor
+        self,
+        embeddings: Tensor,
+        margins: Tensor,
+        seediness: Tensor,
+        *,
+        instance: Tensor,
+        group: Tensor,
+        event: Tensor | None = None,
+        semantic: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Compute the loss.
 
@@ -102,61 +131,85 @@ class SpatialEmbeddingLoss(nn.Module):
             True instance, -1 for none. Ids need to be unique only within a group.
         group : (n,) int64 tensor
             Opaque id of what a voxel is clustered with, usually event x semantic class.
+        event : (n,) int64 tensor, optional
+            Event of each voxel, for ``average="group"``: groups of an event are averaged before events are.
+        semantic : (n,) int64 tensor, optional
+            Semantic class of each voxel, the same within a group: asks for the terms of each class.
 
         Returns
         -------
         dict of str to scalar tensor
-            ``"loss"``, and detached and unweighted ``"mask"``, ``"seed"``, ``"smooth"``, ``"repulsion"``.
+            ``"loss"``, and detached and unweighted ``"mask"``, ``"seed"``, ``"smooth"``, ``"repulsion"``;
+            with ``semantic`` also ``"mask/1"`` and so on, the mean over the groups of class 1.
 
         Raises
         ------
         ValueError
-            If shapes do not agree or ids are not integers.
+            If shapes do not agree, ids are not integers, or a group spans events or classes.
         """
-        _check(embeddings, margins, seediness, instance, group)
+        _check(embeddings, margins, seediness)
+        _check_ids(len(embeddings), instance=instance, group=group, event=event, semantic=semantic)
         embeddings, margins, seediness = _widen(embeddings, margins, seediness)
         part = Partition.of(instance, group)
+        weight = part.group_weight(self.average, event, embeddings.dtype)
         centroids = functional.segment_mean(embeddings[part.members], part.cluster, part.n_clusters)
         sigmas = functional.segment_mean(margins[part.members], part.cluster, part.n_clusters)
-        terms = {
-            "mask": self._mask(embeddings, centroids, sigmas, part),
-            "seed": _seed(embeddings, centroids, sigmas, seediness, part),
-            "smooth": _smooth(margins, sigmas, part),
-            "repulsion": self._repulsion(centroids, part),
+        kernels = self._kernels(centroids, sigmas, part, weight)
+        shares = {
+            "seed": self._seed(embeddings, kernels, seediness, part, weight),
+            "smooth": self._smooth(margins, kernels, part),
+            "repulsion": self._repulsion(centroids, part, weight),
         }
+        mask, mask_share = self._mask(embeddings, kernels, part)
+        terms = {"mask": mask, **{name: share.sum() for name, share in shares.items()}}
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
-        return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
+        result = {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
+        if semantic is not None:
+            of_group = part.of_groups(semantic, "semantic")
+            result |= _per_class({"mask": mask_share, **shares}, weight, of_group)
+        return result
 
-    def _mask(self, embeddings: Tensor, centroids: Tensor, sigmas: Tensor, part: Partition) -> Tensor:
-        label = torch.full_like(part.group, -1).index_copy(0, part.members, part.cluster)
-        own_weight, foreign_weight = self._pair_weights(part, embeddings.dtype)
-
-        def term(voxel: Tensor, cluster: Tensor) -> Tensor:
-            own = label[voxel] == cluster
-            z = functional.kernel_exponent(embeddings[voxel], centroids[cluster], sigmas[cluster])
-            cost = functional.mask_bce(z, own)
-            if self.mask == "focal":
-                cost = functional.focal(cost)
-            return torch.dot(cost, torch.where(own, own_weight[cluster], foreign_weight[cluster]))
-
-        first, count = part.first_cluster[part.group], part.group_clusters[part.group]
-        total = sum_over_pairs(term, first, count, max_pairs=self.max_pairs)
-        return embeddings[:0].sum() if total is None else total
-
-    def _pair_weights(self, part: Partition, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Weights (K,) of own and of foreign pairs; they sum to the weight of the cluster."""
-        cluster_weight = part.cluster_weight(dtype)
+    def _kernels(self, centroids: Tensor, sigmas: Tensor, part: Partition, weight: Tensor) -> Kernels:
+        """Weights of own and of foreign pairs sum to the weight of the cluster."""
+        cluster_weight = (weight / part.group_clusters.clamp_min(1))[part.cluster_group]
         in_group = part.group_size[part.cluster_group]
         if not self.balance:
-            return cluster_weight / in_group, cluster_weight / in_group
+            each = cluster_weight / in_group
+            return Kernels(centroids, sigmas, each, each, cluster_weight)
         own = torch.bincount(part.cluster, minlength=part.n_clusters)
         foreign = in_group - own
         share = torch.where(foreign > 0, cluster_weight / 2, cluster_weight)
-        return share / own, share / foreign.clamp_min(1)
+        return Kernels(centroids, sigmas, share / own, share / foreign.clamp_min(1), cluster_weight)
 
-    def _repulsion(self, centroids: Tensor, part: Partition) -> Tensor:
-        clusters = part.group_clusters
-        weight = part.group_weight(centroids.dtype) / (clusters * (clusters - 1)).clamp_min(1)
+    def _mask(self, embeddings: Tensor, kernels: Kernels, part: Partition) -> tuple[Tensor, Tensor]:
+        """Compute the term, and what each group (G,) contributes to it."""
+        fused = self.fused and embeddings.device.type == "cpu"
+        parts = [mask_cost(term, embeddings, kernels, part, fused=fused) for term in self.mask]
+        weights = list(self.mask.values())
+        total = torch.stack([w * total for w, (total, _) in zip(weights, parts)]).sum()
+        cost = torch.stack([w * cost for w, (_, cost) in zip(weights, parts)]).sum(0)
+        return total, _over_groups(cost, part)
+
+    def _seed(
+        self, embeddings: Tensor, kernels: Kernels, seediness: Tensor, part: Partition, weight: Tensor
+    ) -> Tensor:
+        with torch.no_grad():
+            z = functional.kernel_exponent(
+                embeddings[part.members], kernels.centroids[part.cluster], kernels.margins[part.cluster]
+            )
+            target = torch.zeros_like(seediness).index_copy(0, part.members, torch.exp(-z))
+        cost = functional.seediness(seediness, target, kind=self.seed)
+        total = cost.new_zeros(len(weight)).index_add(0, part.group, cost)
+        return total * (weight / part.group_size)
+
+    def _smooth(self, margins: Tensor, kernels: Kernels, part: Partition) -> Tensor:
+        mean = kernels.margins[part.cluster]
+        cost = functional.margin_smoothness(margins[part.members], mean, kind=self.smooth)
+        spread = functional.segment_mean(cost, part.cluster, part.n_clusters)
+        return _over_groups(spread * kernels.weight, part)
+
+    def _repulsion(self, centroids: Tensor, part: Partition, weight: Tensor) -> Tensor:
+        clusters, of_cluster = part.group_clusters, part.cluster_group
 
         def term(first: Tensor, second: Tensor) -> Tensor:
             apart = first != second
@@ -164,30 +217,25 @@ class SpatialEmbeddingLoss(nn.Module):
             cost = functional.centroid_repulsion(
                 centroids[first], centroids[second], distance=self.repulsion_distance
             )
-            return torch.dot(cost, weight[part.cluster_group[first]])
+            return cost.new_zeros(len(weight)).index_add(0, of_cluster[first], cost)
 
-        of_cluster = part.cluster_group
-        total = sum_over_pairs(
-            term, part.first_cluster[of_cluster], clusters[of_cluster], max_pairs=self.max_pairs
-        )
-        return centroids[:0].sum() if total is None else total
-
-
-def _seed(
-    embeddings: Tensor, centroids: Tensor, sigmas: Tensor, seediness: Tensor, part: Partition
-) -> Tensor:
-    with torch.no_grad():
-        z = functional.kernel_exponent(
-            embeddings[part.members], centroids[part.cluster], sigmas[part.cluster]
-        )
-        target = torch.zeros_like(seediness).index_copy(0, part.members, torch.exp(-z))
-    return torch.dot(functional.seediness(seediness, target), part.voxel_weight(seediness.dtype))
+        total = sum_over_pairs(term, part.first_cluster[of_cluster], clusters[of_cluster])
+        if total is None:
+            return centroids[:0].sum() * weight
+        return total * (weight / (clusters * (clusters - 1)).clamp_min(1))
 
 
-def _smooth(margins: Tensor, sigmas: Tensor, part: Partition) -> Tensor:
-    cost = functional.margin_smoothness(margins[part.members], sigmas[part.cluster])
-    variance = functional.segment_mean(cost, part.cluster, part.n_clusters)
-    return torch.dot(variance, part.cluster_weight(margins.dtype))
+def _over_groups(of_cluster: Tensor, part: Partition) -> Tensor:
+    return of_cluster.new_zeros(len(part.group_size)).index_add(0, part.cluster_group, of_cluster)
+
+
+def _per_class(shares: dict[str, Tensor], weight: Tensor, semantic: Tensor) -> dict[str, Tensor]:
+    """Means over the groups of a class, for each class that has truth."""
+    return {
+        f"{name}/{c}": share.detach()[semantic == c].sum() / weight[semantic == c].sum()
+        for c in torch.unique(semantic[weight > 0]).tolist()
+        for name, share in shares.items()
+    }
 
 
 def _widen(*tensors: Tensor) -> list[Tensor]:
@@ -198,20 +246,33 @@ def _widen(*tensors: Tensor) -> list[Tensor]:
     return [tensor.to(dtype) for tensor in tensors]
 
 
-def _check(embeddings: Tensor, margins: Tensor, seediness: Tensor, instance: Tensor, group: Tensor) -> None:
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+
+
+def _check(embeddings: Tensor, margins: Tensor, seediness: Tensor) -> None:
     if embeddings.ndim != 2:
         raise ValueError(f"embeddings must have shape (n, d), got {tuple(embeddings.shape)}")
     n, d = embeddings.shape
     if tuple(margins.shape) not in {(n,), (n, 1), (n, d)}:
         raise ValueError(f"margins must have shape ({n},) or ({n}, {d}), got {tuple(margins.shape)}")
-    for name, tensor in (("seediness", seediness), ("instance", instance), ("group", group)):
-        if tuple(tensor.shape) != (n,):
-            raise ValueError(
-                f"{name} must have shape ({n},), one per row of embeddings, got {tuple(tensor.shape)}"
-            )
+    _check_rows("seediness", seediness, n)
     for name, tensor in (("embeddings", embeddings), ("margins", margins), ("seediness", seediness)):
         if not tensor.is_floating_point():
             raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
-    for name, tensor in (("instance", instance), ("group", group)):
-        if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-            raise ValueError(f"{name} must be integers, got {tensor.dtype}; use .long()")
+
+
+def _check_ids(n: int, **ids: Tensor | None) -> None:
+    for name, tensor in ids.items():
+        if tensor is not None:
+            _check_rows(name, tensor, n)
+            if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+                raise ValueError(f"{name} must be integers, got {tensor.dtype}; use .long()")
+
+
+def _check_rows(name: str, tensor: Tensor, n: int) -> None:
+    if tuple(tensor.shape) != (n,):
+        raise ValueError(
+            f"{name} must have shape ({n},), one per row of embeddings, got {tuple(tensor.shape)}"
+        )

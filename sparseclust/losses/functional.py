@@ -8,22 +8,28 @@ References
    and Particle Trajectory Reconstruction in Liquid Argon Time Projection Chambers", arXiv:2007.03083.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 
 __all__ = [
     "centroid_repulsion",
     "edge_bce",
     "focal",
     "kernel_exponent",
+    "lovasz_hinge",
     "margin_smoothness",
     "mask_bce",
     "seediness",
     "segment_mean",
 ]
 
-_MIN_MARGIN = 1e-6
+Distance = Literal["squared", "l1", "huber"]
+
+MIN_MARGIN = 1e-6
+_HUBER_DELTA = 0.1
 
 
 def segment_mean(values: Tensor, index: Tensor, n: int) -> Tensor:
@@ -83,7 +89,7 @@ def kernel_exponent(embeddings: Tensor, centroids: Tensor, margins: Tensor) -> T
     >>> kernel_exponent(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2), torch.tensor([5.0]))
     tensor([0.5000])
     """
-    sigma = margins.clamp_min(_MIN_MARGIN)
+    sigma = margins.clamp_min(MIN_MARGIN)
     if sigma.ndim < embeddings.ndim:
         sigma = sigma.unsqueeze(-1)
     return 0.5 * ((embeddings - centroids) / sigma).square().sum(-1)
@@ -152,8 +158,62 @@ def focal(cost: Tensor, *, gamma: float = 2.0) -> Tensor:
     return (-torch.expm1(-cost)).pow(gamma) * cost
 
 
-def seediness(predicted: Tensor, kernel: Tensor) -> Tensor:
-    """Squared distance of the seediness to the kernel value of the own cluster.
+def lovasz_hinge(scores: Tensor, own: Tensor, index: Tensor, n: int) -> Tensor:
+    r"""Lovasz hinge of each segment: a convex surrogate of 1 - intersection over union.
+
+    Parameters
+    ----------
+    scores : (m,) float tensor
+        Scores whose sign is the prediction: :math:`2p - 1` of the kernel in [1]_, or a logit.
+    own : (m,) bool tensor
+        Truth.
+    index : (m,) int64 tensor
+        Segment of each row, in ``[0, n)``: its cluster.
+    n : int
+        Number of segments.
+
+    Returns
+    -------
+    (n,) float tensor
+        Loss of each segment, 0 where a segment has no row.
+
+    Notes
+    -----
+    With the hinge errors :math:`\max(0, 1 \mp x)` of a segment in falling order, the loss is their sum
+    weighted by how much 1 - IoU grows as each becomes a mistake. A segment without an own row pays its
+    largest error. Time m log m, memory some 100 bytes a row. Where errors are equal, so that the loss has
+    a corner, the gradient depends on the order of the rows.
+
+    References
+    ----------
+    .. [1] D. H. Koh et al., arXiv:2007.03083.
+    .. [2] M. Berman et al., "The Lovasz-Softmax loss", arXiv:1705.08790, algorithm 1.
+
+    Examples
+    --------
+    >>> own, cluster = torch.tensor([True, True, False]), torch.tensor([0, 0, 0])
+    >>> lovasz_hinge(torch.tensor([1.0, -0.5, -1.0]), own, cluster, 1)
+    tensor([0.7500])
+    """
+    error = 1 - torch.where(own, scores, -scores)
+    with torch.no_grad():
+        order = torch.argsort(error, descending=True, stable=True)
+        order = order[torch.argsort(index[order], stable=True)]
+        segment, hit = index[order], own[order].long()
+        size = torch.bincount(index, minlength=n)
+        start = size.cumsum(0) - size
+        members = torch.bincount(index[own], minlength=n)
+        hits = hit.cumsum(0) - (members.cumsum(0) - members)[segment]
+        position = torch.arange(len(order), device=order.device) - start[segment]
+        union = (members[segment] + position + 1 - hits).to(error.dtype)
+        missing = (members[segment] - hits).to(error.dtype)
+        step = torch.where(hit > 0, 1 / union, missing / (union * (union - 1)))
+        step = step.nan_to_num(nan=1.0)  # 0 / 0: the first row of a segment without an own one
+    return error.new_zeros(n).index_add(0, segment, error[order].clamp_min(0) * step)
+
+
+def seediness(predicted: Tensor, kernel: Tensor, *, kind: Distance = "squared") -> Tensor:
+    """Distance of the seediness to the kernel value of the own cluster.
 
     Parameters
     ----------
@@ -162,6 +222,9 @@ def seediness(predicted: Tensor, kernel: Tensor) -> Tensor:
     kernel : (n,) float tensor
         p of each voxel under the kernel of its own cluster, 0 for background. It is detached here: seediness
         learns what the embedding does, and does not bend it.
+    kind : {"squared", "l1", "huber"}
+        Square of the difference, as in [1]_; its absolute value, as in the code published with [2]_; or half
+        its square up to 0.1 and the line that continues it.
 
     Returns
     -------
@@ -169,18 +232,22 @@ def seediness(predicted: Tensor, kernel: Tensor) -> Tensor:
 
     References
     ----------
-    [1]_, eq. 11; the code published with [2]_ takes the absolute value.
+    [1]_, eq. 11.
 
     Examples
     --------
     >>> seediness(torch.tensor([0.5]), torch.tensor([1.0]))
     tensor([0.2500])
     """
-    return (predicted - kernel.detach()).square()
+    kernel = kernel.detach().to(predicted.dtype)
+    if kind == "huber":
+        return huber_loss(predicted, kernel, reduction="none", delta=_HUBER_DELTA)
+    difference = predicted - kernel
+    return difference.abs() if kind == "l1" else difference.square()
 
 
-def margin_smoothness(margins: Tensor, mean: Tensor) -> Tensor:
-    """Squared distance of each margin to the mean margin of its cluster.
+def margin_smoothness(margins: Tensor, mean: Tensor, *, kind: Literal["squared", "l1"] = "squared") -> Tensor:
+    """Distance of each margin to the mean margin of its cluster.
 
     Parameters
     ----------
@@ -188,11 +255,13 @@ def margin_smoothness(margins: Tensor, mean: Tensor) -> Tensor:
         Margin of each voxel.
     mean : (n,) or (n, d) float tensor
         Mean margin of the voxel's cluster.
+    kind : {"squared", "l1"}
+        Square of the difference, as in [1]_, or its absolute value, as in later published code.
 
     Returns
     -------
     (n,) float tensor
-        Summed over axes; its mean over a cluster is the variance of the margins.
+        Summed over axes; the mean of the squares over a cluster is the variance of the margins.
 
     References
     ----------
@@ -203,8 +272,9 @@ def margin_smoothness(margins: Tensor, mean: Tensor) -> Tensor:
     >>> margin_smoothness(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 2.0]))
     tensor([1., 1.])
     """
-    squared = (margins - mean).square()
-    return squared.sum(1) if squared.ndim > 1 else squared
+    difference = margins - mean
+    cost = difference.abs() if kind == "l1" else difference.square()
+    return cost.sum(1) if cost.ndim > 1 else cost
 
 
 def centroid_repulsion(first: Tensor, second: Tensor, *, distance: float = 0.4) -> Tensor:

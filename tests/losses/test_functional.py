@@ -1,11 +1,17 @@
 """The terms, one by one: hand-computed values, gradients, extremes."""
 
 import math
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from sparseclust.losses import functional as terms
+from sparseclust.losses._reference import lovasz_hinge
+
+LONG = torch.tensor([0, 0, 1, 0])
 
 
 def _double(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -88,6 +94,50 @@ def test_centroid_repulsion_stops_at_its_distance() -> None:
     assert first.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("kind", ["squared", "l1", "huber"])
+def test_kinds_of_distance_by_hand(kind: Any) -> None:
+    expected = {"squared": [0.0025, 0.25], "l1": [0.05, 0.5], "huber": [0.00125, 0.1 * (0.5 - 0.05)]}
+    predicted, kernel = torch.tensor([0.05, 1.0]), torch.tensor([0.0, 0.5])
+    assert terms.seediness(predicted, kernel, kind=kind).tolist() == pytest.approx(expected[kind])
+    if kind != "huber":
+        assert terms.margin_smoothness(predicted, kernel, kind=kind).tolist() == pytest.approx(expected[kind])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lovasz_hinge_equals_the_loop(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(60, generator=generator, dtype=torch.float64).requires_grad_()
+    index = torch.randint(0, 5, (60,), generator=generator)
+    own = (torch.rand(60, generator=generator) < 0.3) & (index != 2)  # segment 2 has no own row, 5 no row
+    ours = terms.lovasz_hinge(scores, own, index, 6)
+    theirs = [lovasz_hinge(scores[index == k], own[index == k]) for k in range(5)]
+    torch.testing.assert_close(ours, torch.stack([*theirs, torch.zeros((), dtype=torch.float64)]))
+    weight = torch.arange(1.0, 7.0, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((ours * weight).sum(), scores)
+    (expected,) = torch.autograd.grad((torch.stack(theirs) * weight[:5]).sum(), scores)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_lovasz_hinge_is_one_minus_iou_at_saturated_scores() -> None:
+    # Scores of +-1 have hinge errors of 0 and 2: twice the loss of the prediction they stand for.
+    own = torch.tensor([True, True, True, False, False])
+    scores = torch.tensor([1.0, 1.0, -1.0, 1.0, -1.0])
+    loss = terms.lovasz_hinge(scores, own, torch.zeros(5, dtype=torch.long), 1)
+    assert loss.item() == pytest.approx(2 * (1 - 2 / 4))
+
+
+def test_lovasz_hinge_equals_an_independent_program(oracle_dir: Path) -> None:
+    with np.load(oracle_dir / "losses.npz") as vectors:
+        for i in range(7):
+            name = f"lovasz_hinge_flat/{i}"
+            scores = torch.tensor(vectors[f"{name}/logits"]).double().requires_grad_()
+            own = torch.tensor(vectors[f"{name}/labels"]) > 0
+            loss = terms.lovasz_hinge(scores, own, torch.zeros(len(own), dtype=torch.long), 1)
+            assert loss.item() == pytest.approx(float(vectors[f"{name}/value"]), rel=1e-6, abs=1e-7)
+            (gradient,) = torch.autograd.grad(loss.sum(), scores)
+            np.testing.assert_allclose(gradient.numpy(), vectors[f"{name}/grad"], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "term",
     [
@@ -97,7 +147,10 @@ def test_centroid_repulsion_stops_at_its_distance() -> None:
         lambda x, y: terms.mask_bce(3 * x, torch.eye(4, 3, dtype=torch.bool)),
         lambda x, y: terms.focal(x),
         lambda x, y: terms.seediness(x[0], torch.tensor([0.0, 0.5, 1.0])) + y[0],
+        lambda x, y: terms.seediness(x[0], torch.tensor([0.0, 0.5, 1.0]), kind="huber") + y[0],
+        lambda x, y: terms.lovasz_hinge(x[:, 0], torch.tensor([True, False, True, False]), LONG, 2),
         lambda x, y: terms.margin_smoothness(x, y),
+        lambda x, y: terms.margin_smoothness(x, y, kind="l1"),
         lambda x, y: terms.centroid_repulsion(x, y, distance=0.9),
         lambda x, y: terms.edge_bce(x[:, 0], torch.tensor([True, False, True, False])),
     ],

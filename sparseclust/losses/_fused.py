@@ -1,0 +1,165 @@
+"""The mask term on the CPU: cost and gradients of all pairs in one compiled sweep that stores no pair."""
+
+import functools
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# The number of parts depends on the work alone, so that the number of threads changes no digit.
+_PARTS = 8
+_PAIRS_PER_PART = 1 << 17
+
+
+@torch.library.custom_op("sparseclust::mask_pairs", mutates_args=(), device_types="cpu")
+def mask_pairs(
+    embeddings: Tensor,
+    centroids: Tensor,
+    margins: Tensor,
+    label: Tensor,
+    group: Tensor,
+    group_clusters: Tensor,
+    own_weight: Tensor,
+    foreign_weight: Tensor,
+    focal: bool,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Sum the weighted costs of all (voxel, cluster) pairs within a group.
+
+    Parameters
+    ----------
+    embeddings : (n, d) float32 or float64 tensor
+        Embedding of each voxel.
+    centroids, margins : (K, d) tensors of the same type
+        Of each cluster; the clusters of a group are consecutive, in the order of the groups.
+    label, group : (n,) int64 tensors
+        Cluster in [0, K), or -1, and group in [0, G) of each voxel.
+    group_clusters : (G,) int64 tensor
+        Clusters of each group; they sum to K.
+    own_weight, foreign_weight : (K,) tensors of the same type
+        Weight of a pair with a voxel of this cluster, and with another. Constants: no gradient.
+    focal : bool
+        Focal form of the cross-entropy, with exponent 2.
+    eps : float
+        As in :func:`sparseclust.losses.functional.mask_bce`, at least 1e-9.
+
+    Returns
+    -------
+    total : scalar tensor
+        The sum; differentiable once by embeddings, centroids and margins.
+    cost : (K,) tensor
+        What each cluster contributes to it. Not differentiable, like the following.
+    grad_embeddings, grad_centroids, grad_margins : tensors
+        Gradients of the total.
+
+    Notes
+    -----
+    A pair is computed in the type of the embeddings; sums of a cluster over tiles of up to 256 voxels are
+    float64. Foreign pairs with p < 2^-57 cost and push nothing. Beside the results, 8 bytes a voxel for the
+    order of the rows, and O(K).
+    """
+    tensors = (embeddings, centroids, margins, label, group, group_clusters, own_weight, foreign_weight)
+    arrays = [t.detach().contiguous().numpy() for t in tensors]
+    grad_embeddings = torch.zeros(embeddings.shape, dtype=embeddings.dtype)
+    sums = _sweep(arrays, focal, eps, grad_embeddings.numpy())
+    cost, grad_centroids, grad_margins = (torch.from_numpy(a).to(embeddings.dtype) for a in sums)
+    total = torch.tensor(sums[0].sum(), dtype=embeddings.dtype)
+    return total, cost, grad_embeddings, grad_centroids, -grad_margins / margins
+
+
+@mask_pairs.register_fake
+def _(
+    embeddings: Tensor,
+    centroids: Tensor,
+    margins: Tensor,
+    label: Tensor,
+    group: Tensor,
+    group_clusters: Tensor,
+    own_weight: Tensor,
+    foreign_weight: Tensor,
+    focal: bool,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return (
+        embeddings.new_empty(()),
+        embeddings.new_empty(own_weight.shape),
+        embeddings.new_empty(embeddings.shape),
+        embeddings.new_empty(centroids.shape),
+        embeddings.new_empty(centroids.shape),
+    )
+
+
+def _keep_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(*output[2:])
+
+
+def _scale_gradients(ctx: Any, grad_total: Tensor, *unused: Tensor | None) -> tuple[Tensor | None, ...]:
+    if torch.is_grad_enabled():
+        raise NotImplementedError(
+            "the fused mask term has no second derivative; call backward without create_graph, or move the "
+            "tensors to another device, where the term is made of differentiable parts"
+        )
+    return (*(grad_total * gradient for gradient in ctx.saved_tensors), *[None] * 7)
+
+
+mask_pairs.register_autograd(_scale_gradients, setup_context=_keep_gradients)
+
+
+def _sweep(arrays: Sequence[Any], focal: bool, eps: float, grad_embeddings: Any) -> list[Any]:
+    """Cost, gradient by centroid, and gradient by margin times minus the margin, of each cluster."""
+    embeddings, centroids, margins, label, group, count, *weights = arrays
+    kernels = importlib.import_module("sparseclust.losses._kernels")  # compiles, so not before it is needed
+    first = np.cumsum(count) - count
+    order, splits = kernels.sort_rows(label, group, first, count)
+    tiles = kernels.cut_tiles(splits, first, count)
+    inverse = np.sqrt(0.5) / margins
+    table = kernels.constants(embeddings.dtype, eps)
+    clusters = (centroids, inverse.astype(embeddings.dtype), order, splits, first, count)
+    work = np.cumsum((tiles[:, 2] - tiles[:, 1]) * count[tiles[:, 0]])
+    pairs = int(work[-1]) if len(work) else 0
+    parts = min(_PARTS, 1 + pairs // _PAIRS_PER_PART)
+    edges = np.searchsorted(work, pairs * np.arange(parts + 1) // parts)
+    edges[-1] = len(tiles)
+    sums = [np.zeros((parts, *a.shape)) for a in (weights[0], centroids, centroids)]
+
+    def run(part: int) -> None:
+        bits = np.empty(kernels.TILE, f"i{embeddings.itemsize}")
+        cost, by_centroid, by_margin = (s[part] for s in sums)
+        kernels.mask_pairs(
+            embeddings,
+            *clusters,
+            *weights,
+            focal,
+            tiles[edges[part] : edges[part + 1]],
+            table,
+            bits,
+            grad_embeddings,
+            by_centroid,
+            by_margin,
+            cost,
+        )
+
+    _in_threads(run, parts)
+    return [s.sum(axis=0) for s in sums]
+
+
+def _in_threads(work: Callable[[int], None], parts: int) -> None:
+    """Run ``work(0) ... work(parts - 1)`` on as many threads as torch uses."""
+    threads = min(parts, torch.get_num_threads())
+    if threads == 1:
+        for part in range(parts):
+            work(part)
+    else:
+        list(_pool(threads, os.getpid()).map(work, range(parts)))
+
+
+@functools.cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    # A forked process inherits the pool but not its threads: it needs a pool of its own.
+    return ThreadPoolExecutor(threads, thread_name_prefix="sparseclust")
