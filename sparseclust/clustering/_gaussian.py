@@ -173,10 +173,11 @@ def cluster_embeddings(
     ``|e - mu|^2 / sigma^2``, so neither underflow nor the input's dtype decides a label. Seeds of equal
     seediness are taken in order of their row.
 
-    A seed's ball is looked up in a grid over the first three axes, which costs about n log n (the sort) plus
-    the points in the cells that the balls touch; no table of points and seeds exists. Leftovers are looked up
-    in balls of growing radius. The grid helps little beyond about five axes, where most cells near a ball are
-    not in it.
+    A seed's ball is looked up in a grid over the up to four axes along which the points spread over most
+    kernel radii. This costs a linear sort plus the points in the cells that the balls touch; no table of
+    points and seeds exists. Leftovers are looked up in balls of growing radius. Points without clusters in
+    many dimensions are the worst case: most of those in the cells near a ball are not in it, and the time
+    grows with their square.
 
     References
     ----------
@@ -245,13 +246,13 @@ def find_clusters(
     rules: Rules,
 ) -> Clustering:
     """Cluster checked arrays with one pair of thresholds per group; ``group`` counts from 0."""
-    order = np.argsort(-score, kind="stable")
-    if len(seed_thresholds) > 1:
-        order = order[np.argsort(group[order], kind="stable")]
     eligible = score >= seed_thresholds.astype(score.dtype)[group]
     n_groups = len(seed_thresholds)
     splits = np.zeros(n_groups + 1, np.int64)
     np.cumsum(np.bincount(group, minlength=n_groups), out=splits[1:])
+    order = _kernels.falling_order(score.astype(np.float64))
+    if n_groups > 1:
+        order = _kernels.stable_by_group(order, group, splits)
     with np.errstate(over="ignore", under="ignore"):
         variance = sigma * sigma
     labels, seeds = _BACKENDS[rules.backend](

@@ -11,21 +11,65 @@ import numpy as np
 
 from sparseclust._voxels._kernels import find, unite
 
-GRID_AXES = 3
+GRID_AXES = 4
 
 
-@numba.njit(cache=True, error_model="numpy")
-def squared_distance(x, j, y, i, variance):
-    """|x_j - y_i|^2, with one variance per axis each term divided by its own; terms added in axis order."""
+@numba.njit(cache=True)
+def falling_order(score):
+    """Rows by falling score, equal ones by index: a radix sort of float64, eleven bits at a time."""
+    n = score.shape[0]
+    digits = (64 + 10) // 11
+    keys = np.empty(n, np.uint64)
+    counts = np.zeros((digits, 2048), np.int64)
+    # Adding zero takes the sign from a negative zero, which equals the positive one.
+    bits = (-score + 0.0).view(np.uint64)
+    for i in range(n):
+        # The bits of positive numbers sort as they do, those of negative ones the other way round.
+        negative = bits[i] >> np.uint64(63) != 0
+        keys[i] = ~bits[i] if negative else bits[i] | np.uint64(1 << 63)
+        for k in range(digits):
+            counts[k, (keys[i] >> np.uint64(11 * k)) & np.uint64(2047)] += 1
+    order = np.arange(n)
+    sorted_keys, sorted_order = np.empty_like(keys), np.empty_like(order)
+    for k in range(digits):
+        if counts[k].max() == n:
+            continue
+        at = 0
+        for digit in range(2048):
+            at, counts[k, digit] = at + counts[k, digit], at
+        for i in range(n):
+            digit = (keys[i] >> np.uint64(11 * k)) & np.uint64(2047)
+            sorted_keys[counts[k, digit]] = keys[i]
+            sorted_order[counts[k, digit]] = order[i]
+            counts[k, digit] += 1
+        keys, sorted_keys = sorted_keys, keys
+        order, sorted_order = sorted_order, order
+    return order
+
+
+@numba.njit(cache=True)
+def stable_by_group(order, group, splits):
+    """Sort ``order`` by the group of each row, keeping the order inside each: a counting sort."""
+    fill = splits[:-1].copy()
+    result = np.empty_like(order)
+    for i in order:
+        result[fill[group[i]]] = i
+        fill[group[i]] += 1
+    return result
+
+
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def squared_distance(points, j, centre, variance):
+    """|x_j - mu|^2, with one variance per axis each term divided by its own; terms added in axis order."""
     total = 0.0
-    if variance.shape[1] == 1:
-        for k in range(x.shape[1]):
-            step = x[j, k] - y[i, k]
+    if variance.shape[0] == 1:
+        for k in range(points.shape[1]):
+            step = points[j, k] - centre[k]
             total += step * step
     else:
-        for k in range(x.shape[1]):
-            step = x[j, k] - y[i, k]
-            total += step * step / variance[i, k]
+        for k in range(points.shape[1]):
+            step = points[j, k] - centre[k]
+            total += step * step / variance[k]
     return total
 
 
@@ -42,84 +86,91 @@ def axis_cell(value, low, inverse, cells):
 
 @numba.njit(cache=True, error_model="numpy")
 def grid_layout(x, variance, exponent):
-    """Low corner, inverse cell edge and number of cells per axis; at most about 2 n cells in all.
+    """Axes of the grid, and on each of them low corner, inverse cell edge and number of cells.
 
-    The edge is near two thirds of the median kernel radius. It decides how long a search takes, never its
-    result, so a sample of the rows is enough.
+    The axes are those along which the points spread over most kernel radii; the edge is near two thirds of
+    the median radius, and there are at most about as many cells as points. All this decides how long a search
+    takes, never its result, so a sample of the rows is enough for the median.
     """
     n, d = x.shape
-    axes = min(d, GRID_AXES)
-    low = np.zeros(GRID_AXES)
-    inverse = np.zeros(GRID_AXES)
-    cells = np.ones(GRID_AXES, np.int64)
-    most = max(1, int((2.0 * n) ** (1.0 / axes)))
+    used = min(d, GRID_AXES)
     sample = variance[:: max(1, variance.shape[0] // 1024)]
-    for k in range(axes):
+    low = np.zeros(d)
+    extent = np.zeros(d)
+    wanted = np.ones(d)
+    for k in range(d):
         low[k] = x[:, k].min()
-        extent = x[:, k].max() - low[k]
+        extent[k] = x[:, k].max() - low[k]
         edge = math.sqrt(exponent * np.median(sample[:, k if variance.shape[1] > 1 else 0])) / 1.5
-        wanted = extent / edge
-        if wanted > 1:
-            cells[k] = most if wanted > most else math.ceil(wanted)
-        inverse[k] = cells[k] / extent
-    return low, inverse, cells
+        if extent[k] > edge:
+            wanted[k] = extent[k] / edge
+    axes = np.argsort(-wanted, kind="mergesort")[:used]
+    most = max(1, int(float(n) ** (1.0 / used)))
+    cells = np.ones(GRID_AXES, np.int64)
+    inverse = np.zeros(used)
+    for k in range(used):
+        cells[k] = most if wanted[axes[k]] > most else math.ceil(wanted[axes[k]])
+        inverse[k] = cells[k] / extent[axes[k]]
+    return axes, low[axes], inverse, cells
 
 
 @numba.njit(cache=True, error_model="numpy")
-def sort_by_cell(x, low, inverse, cells):
-    """Sort the points by cell, counting: where each cell starts, and the place of each point."""
-    n = x.shape[0]
-    cell = np.zeros(n, np.int64)
-    start = np.zeros(cells.prod() + 1, np.int64)
+def sort_by_cell(x, axes, low, inverse, cells):
+    """Sort the points by cell, counting: where each cell starts, each point's place, the sorted points."""
+    n, d = x.shape
+    place = np.zeros(n, np.int64)
+    start = np.zeros(cells.prod() + 2, np.int64)
     for i in range(n):
-        for k in range(GRID_AXES):
-            cell[i] *= cells[k]
-            if k < x.shape[1]:
-                cell[i] += axis_cell(x[i, k], low[k], inverse[k], cells[k])
-        start[cell[i] + 1] += 1
-    start = np.cumsum(start)
-    fill = start[:-1].copy()
-    place = np.empty(n, np.int64)
+        for k in range(cells.shape[0]):
+            place[i] *= cells[k]
+            if k < axes.shape[0]:
+                place[i] += axis_cell(x[i, axes[k]], low[k], inverse[k], cells[k])
+        start[place[i] + 2] += 1
+    for c in range(1, start.shape[0]):
+        start[c] += start[c - 1]
+    points = np.empty_like(x)
     for i in range(n):
-        place[i] = fill[cell[i]]
-        fill[cell[i]] += 1
-    return start, place
+        # Until all points have found their place, a cell's start is kept in the next cell's entry.
+        at = start[place[i] + 1]
+        start[place[i] + 1] = at + 1
+        place[i] = at
+        for k in range(d):
+            points[at, k] = x[i, k]
+    return start, place, points
 
 
 @numba.njit(cache=True, error_model="numpy")
-def ball_cells(x, variance, i, exponent, low, inverse, cells, first, last):
-    """Write the first and last cell per axis that ball ``i`` may touch.
+def ball_cells(centre, variance, exponent, axes, low, inverse, cells, first, last):
+    """Write the first and last cell per axis that a ball may touch.
 
     None when it lies beside the grid, or its kernel has no width.
     """
-    touches = variance[i].min() > 0
-    for k in range(min(x.shape[1], GRID_AXES)):
+    touches = variance.min() > 0
+    for k in range(axes.shape[0]):
+        at = centre[axes[k]]
         # A little wider than the ball, so that rounding never leaves out a point of it.
-        reach = math.sqrt(exponent * variance[i, k if variance.shape[1] > 1 else 0]) * (1 + 1e-9) + 1e-150
-        first[k] = axis_cell(x[i, k] - reach, low[k], inverse[k], cells[k])
-        last[k] = axis_cell(x[i, k] + reach, low[k], inverse[k], cells[k])
+        reach = math.sqrt(exponent * variance[axes[k] if variance.shape[0] > 1 else 0]) * (1 + 1e-9) + 1e-150
+        first[k] = axis_cell(at - reach, low[k], inverse[k], cells[k])
+        last[k] = axis_cell(at + reach, low[k], inverse[k], cells[k])
         # The largest coordinate may round to a little more than ``cells``.
-        if (x[i, k] - reach - low[k]) * inverse[k] > cells[k] * (1 + 1e-9):
+        if (at - reach - low[k]) * inverse[k] > cells[k] * (1 + 1e-9):
             touches = False
-        if (x[i, k] + reach - low[k]) * inverse[k] < 0:
+        if (at + reach - low[k]) * inverse[k] < 0:
             touches = False
     if not touches:
         last[0] = first[0] - 1
 
 
 @numba.njit(cache=True, error_model="numpy")
-def grow_clusters(x, variance, candidates, exponent, argmax):
-    """Find seeds and the cluster of every point; the points come sorted by falling seediness.
+def grow_clusters(x, variance, sequence, candidates, exponent, argmax):
+    """Find seeds and the cluster of every point; the first of ``sequence`` are the candidates, best first.
 
     Every cell that a ball touches is searched, so each point meets every seed whose kernel it exceeds the
     threshold of: its best kernel is found among the balls alone, without a table of points and seeds.
     """
     n = x.shape[0]
-    low, inverse, cells = grid_layout(x, variance, exponent)
-    start, place = sort_by_cell(x, low, inverse, cells)
-    points = np.empty_like(x)
-    for i in range(n):
-        points[place[i]] = x[i]
+    axes, low, inverse, cells = grid_layout(x, variance, exponent)
+    start, place, points = sort_by_cell(x, axes, low, inverse, cells)
     covered = np.zeros(n, np.bool_)
     best = np.full(n if argmax else 0, np.inf)
     winner = np.full(n, -1, np.int64)
@@ -127,27 +178,29 @@ def grow_clusters(x, variance, candidates, exponent, argmax):
     found = 0
     first = np.zeros(GRID_AXES, np.int64)
     last = np.zeros(GRID_AXES, np.int64)
-    for i in range(candidates):
-        if covered[place[i]]:
+    for i in sequence[:candidates]:
+        own = place[i]
+        if covered[own]:
             continue
         divisor = variance[i, 0] if variance.shape[1] == 1 else 1.0
         limit = divisor * exponent
-        ball_cells(x, variance, i, exponent, low, inverse, cells, first, last)
+        centre, width = x[i], variance[i]
+        ball_cells(centre, width, exponent, axes, low, inverse, cells, first, last)
         for a in range(first[0], last[0] + 1):
             for b in range(first[1], last[1] + 1):
-                line = (a * cells[1] + b) * cells[2]
-                for j in range(start[line + first[2]], start[line + last[2] + 1]):
-                    if not argmax and covered[j]:
-                        continue
-                    squared = squared_distance(points, j, x, i, variance)
-                    if squared < limit:
-                        covered[j] = True
-                        if not argmax:
-                            winner[j] = found
-                    if argmax and squared / divisor < best[j]:
-                        best[j] = squared / divisor
-                        winner[j] = found
-        own = place[i]
+                for c in range(first[2], last[2] + 1):
+                    line = ((a * cells[1] + b) * cells[2] + c) * cells[3]
+                    # Which points are inside is hard to predict for a processor: no branch depends on it.
+                    for j in range(start[line + first[3]], start[line + last[3] + 1]):
+                        squared = squared_distance(points, j, centre, width)
+                        inside = squared < limit
+                        if argmax:
+                            better = squared / divisor < best[j]
+                            best[j] = squared / divisor if better else best[j]
+                        else:
+                            better = inside & ~covered[j]
+                        winner[j] = found if better else winner[j]
+                        covered[j] |= inside
         covered[own] = True
         winner[own] = found
         if argmax:
@@ -182,27 +235,26 @@ def join_within(x, variance, winner, seeds, free, exponent):
     The balls of that height are searched in a grid over the free points, so each meets every such kernel.
     """
     free_x = x[free]
-    low, inverse, cells = grid_layout(free_x, variance[seeds], exponent)
-    start, place = sort_by_cell(free_x, low, inverse, cells)
-    points = np.empty_like(free_x)
-    for f in range(free.shape[0]):
-        points[place[f]] = free_x[f]
+    axes, low, inverse, cells = grid_layout(free_x, variance[seeds], exponent)
+    start, place, points = sort_by_cell(free_x, axes, low, inverse, cells)
     best = np.full(free.shape[0], np.inf)
-    nearest = np.empty(free.shape[0], np.int64)
+    nearest = np.full(free.shape[0], -1, np.int64)
     first = np.zeros(GRID_AXES, np.int64)
     last = np.zeros(GRID_AXES, np.int64)
     for k in range(seeds.shape[0]):
         i = seeds[k]
         divisor = variance[i, 0] if variance.shape[1] == 1 else 1.0
-        ball_cells(x, variance, i, exponent, low, inverse, cells, first, last)
+        centre, width = x[i], variance[i]
+        ball_cells(centre, width, exponent, axes, low, inverse, cells, first, last)
         for a in range(first[0], last[0] + 1):
             for b in range(first[1], last[1] + 1):
-                line = (a * cells[1] + b) * cells[2]
-                for j in range(start[line + first[2]], start[line + last[2] + 1]):
-                    distance = squared_distance(points, j, x, i, variance) / divisor
-                    if distance < best[j]:
-                        best[j] = distance
-                        nearest[j] = k
+                for c in range(first[2], last[2] + 1):
+                    line = ((a * cells[1] + b) * cells[2] + c) * cells[3]
+                    for j in range(start[line + first[3]], start[line + last[3] + 1]):
+                        distance = squared_distance(points, j, centre, width) / divisor
+                        if distance < best[j]:
+                            best[j] = distance
+                            nearest[j] = k
     left = np.empty(free.shape[0], np.bool_)
     for f in range(free.shape[0]):
         left[f] = not best[place[f]] < exponent
@@ -215,23 +267,41 @@ def join_within(x, variance, winner, seeds, free, exponent):
 def join_nearest(x, variance, winner, seeds, exponent):
     """Give every free point to the kernel that is largest there; it stays free where every kernel is zero.
 
-    The balls grow twofold in radius until few points are left, which are compared with every seed.
+    The balls grow twofold in radius until few points are left, which are compared with every kernel. They
+    begin where the widest kernel reaches one cell of the finest grid.
     """
     free = np.flatnonzero(winner < 0)
-    rounds = 0
-    while rounds < 64 and free.shape[0] * seeds.shape[0] > x.shape[0]:
-        rounds += 1
+    width = np.empty(seeds.shape[0])
+    for k in range(seeds.shape[0]):
+        width[k] = variance[seeds[k]].min()
+    # A kernel without width along some axis is zero everywhere.
+    kernels = np.flatnonzero(width > 0)
+    wide = seeds[kernels]
+    if free.shape[0] == 0 or kernels.shape[0] == 0:
+        return
+    extent = 0.0
+    for k in range(x.shape[1]):
+        extent = max(extent, x[:, k].max() - x[:, k].min())
+    cell = extent / x.shape[0] ** (1.0 / min(x.shape[1], GRID_AXES))
+    reach = cell * cell / width.max()
+    if reach > exponent:
+        exponent = reach
+    joined = np.full(x.shape[0], -1, np.int64)
+    while free.shape[0] * wide.shape[0] > x.shape[0] and exponent < np.inf:
         exponent *= 4
-        free = join_within(x, variance, winner, seeds, free, exponent)
+        free = join_within(x, variance, joined, wide, free, exponent)
     for j in free:
         best = np.inf
-        for k in range(seeds.shape[0]):
-            i = seeds[k]
+        for k in range(wide.shape[0]):
+            i = wide[k]
             divisor = variance[i, 0] if variance.shape[1] == 1 else 1.0
-            distance = squared_distance(x, j, x, i, variance) / divisor
+            distance = squared_distance(x, j, x[i], variance[i]) / divisor
             if distance < best:
                 best = distance
-                winner[j] = k
+                joined[j] = k
+    for j in range(x.shape[0]):
+        if joined[j] >= 0:
+            winner[j] = kernels[joined[j]]
 
 
 @numba.njit(cache=True)
@@ -242,17 +312,22 @@ def cluster_groups(x, variance, order, splits, candidates, exponents, min_size, 
     found = 0
     for g in range(splits.shape[0] - 1):
         rows = order[splits[g] : splits[g + 1]]
-        group_x = x[rows]
-        group_variance = variance[rows]
-        winner, group_seeds = grow_clusters(group_x, group_variance, candidates[g], exponents[g], argmax)
+        # One group alone stays in the order of its rows, which memory prefers; the others are gathered.
+        alone = splits.shape[0] == 2
+        group_x = x if alone else x[rows]
+        group_variance = variance if alone else variance[rows]
+        sequence = rows if alone else np.arange(rows.shape[0])
+        winner, group_seeds = grow_clusters(
+            group_x, group_variance, sequence, candidates[g], exponents[g], argmax
+        )
         if min_size > 1:
             group_seeds = dissolve_small(winner, group_seeds, min_size)
         if nearest:
             join_nearest(group_x, group_variance, winner, group_seeds, exponents[g])
         for i in range(rows.shape[0]):
-            labels[rows[i]] = winner[i] + found if winner[i] >= 0 else -1
+            labels[i if alone else rows[i]] = winner[i] + found if winner[i] >= 0 else -1
         for k in range(group_seeds.shape[0]):
-            seeds[found + k] = rows[group_seeds[k]]
+            seeds[found + k] = group_seeds[k] if alone else rows[group_seeds[k]]
         found += group_seeds.shape[0]
     return labels, seeds[:found].copy()
 

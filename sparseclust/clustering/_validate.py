@@ -38,12 +38,12 @@ def margin_rows(values: Any, n: int, d: int) -> FloatArray:
 
 
 def seediness_rows(values: Any, n: int) -> npt.NDArray[Any]:
-    """Seediness as contiguous (n,) of its own floating dtype, without NaN."""
+    """Seediness as contiguous (n,) of its own floating dtype, at most float64, without NaN."""
     array = _numbers("seediness", values)
     if array.shape not in {(n,), (n, 1)}:
         raise ValueError(f"seediness must have shape ({n},), one value per embedding, got {array.shape}")
     array = np.ascontiguousarray(array.reshape(n))
-    if not np.issubdtype(array.dtype, np.floating):
+    if not np.issubdtype(array.dtype, np.floating) or array.itemsize > 8:
         array = array.astype(np.float64)
     _refuse_rows("seediness must not be NaN", np.isnan(array), array)
     return array
@@ -152,8 +152,8 @@ def _numbers(name: str, values: Any) -> npt.NDArray[Any]:
 
 
 def _refuse_rows(message: str, bad: npt.NDArray[np.bool_], array: npt.NDArray[Any]) -> None:
-    rows = np.flatnonzero(bad.any(axis=1) if bad.ndim == 2 else bad)
-    if len(rows):
+    if bad.any():
+        rows = np.flatnonzero(bad.any(axis=1) if bad.ndim == 2 else bad)
         raise ValueError(
             f"{message}: {len(rows)} of {len(array)} rows fail, the first is row {rows[0]}: {array[rows[0]]}"
         )

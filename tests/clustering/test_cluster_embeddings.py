@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import RULES, problems
 
-from sparseclust.clustering import cluster_embeddings, gaussian_kernel
+from sparseclust.clustering import _kernels, cluster_embeddings, gaussian_kernel
 
 
 @settings(max_examples=300, deadline=None)
@@ -222,3 +222,26 @@ def test_gaussian_kernel_values():
 def test_gaussian_kernel_refuses_a_centroid_of_another_dimension():
     with pytest.raises(ValueError, match=r"centroid must have shape \(2,\)"):
         gaussian_kernel(np.zeros((1, 2)), [0.0], 1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_are_ordered_as_a_stable_sort_orders_them(rng, dtype):
+    score = rng.choice([0.0, -0.0, -1.5, 1.5, np.inf, -np.inf, 1e-310, *rng.normal(size=20)], 5000).astype(
+        dtype
+    )
+    order = _kernels.falling_order(score.astype(np.float64))
+    assert np.array_equal(order, np.argsort(-score, kind="stable"))
+    group = rng.integers(0, 7, 5000)
+    splits = np.concatenate([[0], np.cumsum(np.bincount(group))])
+    by_group = _kernels.stable_by_group(order, group, splits)
+    assert np.array_equal(by_group, order[np.argsort(group[order], kind="stable")])
+
+
+@pytest.mark.parametrize("margin", [0.0, 1e-100, 1e-3])
+def test_leftovers_of_narrow_kernels_are_found(rng, margin):
+    x, seediness = rng.random((2000, 3)), np.repeat([1.0, 0.0], 1000)
+    options = {"seed_threshold": 0.5, "leftover": "nearest"}
+    labels = cluster_embeddings(x, np.full(2000, margin), seediness, **options)
+    expected = cluster_embeddings(x, np.full(2000, margin), seediness, **options, backend="reference")
+    assert np.array_equal(labels, expected)
+    assert np.all(labels[1000:] == -1) == (margin == 0)
