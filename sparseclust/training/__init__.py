@@ -6,6 +6,7 @@ from sparseclust.training._metrics import PartitionMetric
 from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._schedule import BudgetSchedule
 from sparseclust.training._train import ResumePoint, train
+from sparseclust.training._tune import ThresholdScan, tune_thresholds, with_thresholds
 
 __all__ = [
     "PUBLISHED",
@@ -15,7 +16,10 @@ __all__ = [
     "ResumePoint",
     "Scorer",
     "SpatialEmbeddingModule",
+    "ThresholdScan",
     "dbscan_labels",
     "evaluate",
     "train",
+    "tune_thresholds",
+    "with_thresholds",
 ]

@@ -1,0 +1,54 @@
+"""``sparseclust tune``."""
+
+import pytest
+
+from sparseclust.cli import main
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.data import VoxelInputs
+from sparseclust.models import edge_spice, spice
+from sparseclust.pipeline import Predictor
+
+SIZE = 96
+TINY = {"spatial_size": SIZE, "base_channels": 4, "depth": 2, "reps": 1}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A few events and an untrained network."""
+    events, model = tmp_path / "events.h5", tmp_path / "model.pt"
+    assert main(["simulate", str(events), "--events", "3", "--size", str(SIZE)]) == 0
+    clusterer = GaussianKernelClusterer({0: 0.5, 1: 0.5, 2: 0.5, 3: 0.5}, min_size=2)
+    Predictor(spice(**TINY), clusterer, inputs=VoxelInputs(SIZE)).save(model)
+    return events, model
+
+
+def test_tuned_thresholds_are_printed_and_saved(files, capsys):
+    events, model = files
+    page = model.with_name("scan.html")
+    command = ["tune", str(events), "--model", str(model), "--steps", "3", "--plot", str(page)]
+    assert main([*command, "--metric", "ari", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    tuned = Predictor.from_pretrained(model.with_name("model.tuned.pt"))
+    assert tuned.clusterer.min_size == 2
+    for c, s0 in tuned.clusterer.seed_threshold.items():
+        assert s0 in (0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 0.5)
+        assert tuned.clusterer.kernel_threshold[c] in (pytest.approx(1 / 6), 0.5, pytest.approx(5 / 6))
+    assert "Track" in printed
+    assert "seed threshold" in printed
+    assert "kernel threshold" in page.read_text()
+    assert main(["predict", str(events), "--model", str(model.with_name("model.tuned.pt")),
+                 "--output", str(model.with_name("out.h5"))]) == 0  # fmt: skip
+
+
+def test_a_model_without_these_thresholds_is_refused(files, capsys):
+    events, model = files
+    Predictor(edge_spice(**TINY), AffinityGraphClusterer(), inputs=VoxelInputs(SIZE)).save(model)
+    assert main(["tune", str(events), "--model", str(model)]) == 2
+    assert "AffinityGraphClusterer has neither seed nor kernel threshold" in capsys.readouterr().err
+    assert not model.with_name("model.tuned.pt").exists()
+
+
+def test_steps_must_be_positive(files, capsys):
+    events, model = files
+    assert main(["tune", str(events), "--model", str(model), "--steps", "0"]) == 2
+    assert "steps must be at least 1" in capsys.readouterr().err

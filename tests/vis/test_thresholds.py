@@ -1,0 +1,43 @@
+"""Heat-maps of threshold scans."""
+
+import types
+
+import numpy as np
+import pytest
+
+from sparseclust.vis import plot_thresholds
+
+
+@pytest.fixture
+def scan():
+    return types.SimpleNamespace(
+        classes=np.array([0, 1]),
+        seed_grid=np.array([0.1, 0.5, 0.9]),
+        kernel_grid=np.array([0.2, 0.4]),
+        scores=np.arange(12.0).reshape(2, 3, 2) / 12,
+        metric="sbd",
+        best={0: (0.9, 0.4), 1: (0.5, 0.2)},
+    )
+
+
+def test_plotly_shows_each_class_and_marks_the_best_pair(scan):
+    figure = plot_thresholds(scan)
+    assert [a.text for a in figure.layout.annotations] == ["shower", "track"]
+    maps, marks = figure.data[::2], figure.data[1::2]
+    for drawn, table in zip(maps, scan.scores):
+        assert np.array_equal(drawn.z, table)
+        assert list(drawn.y) == [0.1, 0.5, 0.9]
+    assert [(m.y[0], m.x[0]) for m in marks] == [(0.9, 0.4), (0.5, 0.2)]
+
+
+def test_matplotlib_shows_each_class_and_marks_the_best_pair(scan):
+    figure = plot_thresholds(scan, backend="matplotlib", title="scan")
+    first, second = figure.axes[:2]
+    assert (first.get_title(), second.get_title()) == ("shower", "track")
+    assert np.array_equal(first.collections[0].get_array().reshape(3, 2), scan.scores[0])
+    assert second.lines[0].get_xydata().tolist() == [[0.2, 0.5]]
+
+
+def test_unknown_backend_for_thresholds(scan):
+    with pytest.raises(ValueError, match="backend must be one of"):
+        plot_thresholds(scan, backend="ascii")
