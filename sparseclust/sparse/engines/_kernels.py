@@ -1,66 +1,225 @@
-"""Compiled convolution loops: gather a block of rows, multiply, scatter, while the block is in the cache."""
+"""Compiled convolution: tiles of the product stay in vector registers, rows are read where they lie.
+
+A tile is ``ROWS`` rows by one to three vectors of columns, as many sums as fit into the registers of the
+machine. Compilers do not find this form by themselves, so the two tiles are written as LLVM instructions.
+"""
 
 import numba
 import numpy as np
+from llvmlite import binding, ir  # type: ignore[import-untyped]
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+# 32 registers of 64 bytes, or 16 of 32 bytes.
+_WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+VECTOR_BYTES = 64 if _WIDE else 32
+ROWS = 8 if _WIDE else 4
+_INDEX = ir.IntType(64)
+
+
+class _Matrix:
+    """Address arithmetic on a C-contiguous matrix within generated code."""
+
+    def __init__(self, context, builder, kind, value):
+        array = context.make_array(kind)(context, builder, value)
+        self.builder = builder
+        self.data = array.data
+        self.columns = cgutils.unpack_tuple(builder, array.shape)[1]
+        self.bytes = kind.dtype.bitwidth // 8
+        self.scalar = context.get_data_type(kind.dtype)
+        self.vector = ir.VectorType(self.scalar, VECTOR_BYTES // self.bytes)
+
+    def address(self, row, column):
+        builder = self.builder
+        return builder.gep(self.data, [builder.add(builder.mul(row, self.columns), column)])
+
+    def _vector_at(self, address, i):
+        place = self.builder.gep(address, [_INDEX(i * self.vector.count)])
+        return self.builder.bitcast(place, self.vector.as_pointer())
+
+    def load(self, address, i):
+        """Read the i-th vector behind an address."""
+        return self.builder.load(self._vector_at(address, i), align=self.bytes)
+
+    def store(self, value, address, i):
+        self.builder.store(value, self._vector_at(address, i), align=self.bytes)
+
+    def zero(self):
+        """Reserve a vector, which becomes a register, and set it to zero."""
+        place = cgutils.alloca_once(self.builder, self.vector)
+        self.builder.store(ir.Constant(self.vector, None), place)
+        return place
+
+    def spread(self, address, i):
+        """Read the i-th number behind an address into all lanes of a vector."""
+        builder, nothing = self.builder, ir.Constant(self.vector, ir.Undefined)
+        number = builder.load(builder.gep(address, [_INDEX(i)]))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), [0] * self.vector.count)
+        first = builder.insert_element(nothing, number, ir.IntType(32)(0))
+        return builder.shuffle_vector(first, nothing, lanes)
+
+
+def _add_product(builder, total, a, b):
+    """``total += a * b`` in one instruction where there is one."""
+    product = builder.fmul(a, b, flags=("contract",))
+    builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+
+
+def _row(context, builder, kind, value, place):
+    """Read one entry of a list of rows."""
+    array = context.make_array(kind)(context, builder, value)
+    return builder.load(builder.gep(array.data, [place]))
+
+
+@intrinsic(prefer_literal=True)
+def _convolve_tile(typing, vectors, feats, weight, source, target, first, count, column, out):
+    """``out[target[p], columns] += feats[source[p]] @ weight[:, columns]``, p from first, count <= ROWS."""
+    signature = types.void(vectors, feats, weight, source, target, first, count, column, out)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        width = kinds[0].literal_value
+        x, w, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (1, 2, 8))
+        first, count, column = arguments[5:8]
+        addresses, sums = [], []
+        for r in range(ROWS):
+            # A tile with rows to spare computes its first row again, and drops it.
+            r_or_first = builder.select(builder.icmp_signed("<", _INDEX(r), count), _INDEX(r), _INDEX(0))
+            place = builder.add(first, r_or_first)
+            addresses.append(x.address(_row(context, builder, kinds[3], arguments[3], place), _INDEX(0)))
+            sums.append([x.zero() for _ in range(width)])
+        with cgutils.for_range(builder, x.columns, intp=_INDEX) as loop:
+            here = w.address(loop.index, column)
+            factors = [w.load(here, i) for i in range(width)]
+            for r in range(ROWS):
+                number = x.spread(builder.gep(addresses[r], [loop.index]), 0)
+                for i in range(width):
+                    _add_product(builder, sums[r][i], number, factors[i])
+        for r in range(ROWS):
+            with builder.if_then(builder.icmp_signed("<", _INDEX(r), count)):
+                row = _row(context, builder, kinds[4], arguments[4], builder.add(first, _INDEX(r)))
+                there = y.address(row, column)
+                for i in range(width):
+                    y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def _gradient_tile(typing, vectors, feats, grad, source, target, first, last, row, column, out):
+    """``out[rows, columns] += feats[source[p], rows]^T @ grad[target[p], columns]``, first <= p < last."""
+    signature = types.void(vectors, feats, grad, source, target, first, last, row, column, out)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        width = kinds[0].literal_value
+        x, g, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (1, 2, 9))
+        first, last, row, column = arguments[5:9]
+        sums = [[x.zero() for _ in range(width)] for _ in range(ROWS)]
+        with cgutils.for_range_slice(builder, first, last, _INDEX(1), intp=_INDEX) as (p, _):
+            left = x.address(_row(context, builder, kinds[3], arguments[3], p), row)
+            right = g.address(_row(context, builder, kinds[4], arguments[4], p), column)
+            factors = [g.load(right, i) for i in range(width)]
+            for r in range(ROWS):
+                number = x.spread(left, r)
+                for i in range(width):
+                    _add_product(builder, sums[r][i], number, factors[i])
+        for r in range(ROWS):
+            there = y.address(builder.add(row, _INDEX(r)), column)
+            for i in range(width):
+                y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @numba.njit(cache=True, nogil=True)
 def ascending(rows, splits):
     """Whether the rows of each offset ascend."""
     for k in range(splits.shape[0] - 1):
+        descents = 0
         for j in range(splits[k] + 1, splits[k + 1]):
-            if rows[j] < rows[j - 1]:
-                return False
+            descents += rows[j] < rows[j - 1]
+        if descents:
+            return False
     return True
 
 
 @numba.njit(cache=True, nogil=True)
-def convolve(feats, weight, source, target, splits, centre, block, low, high, out):
-    """Add ``feats[source] @ weight[k]`` to ``out[target]`` for the pairs of all offsets but the centre.
-
-    Only pairs with ``low <= target < high``; where that is not all of them, targets must ascend.
-    """
-    rows = np.empty((block, weight.shape[1]), feats.dtype)
-    products = np.empty((block, weight.shape[2]), feats.dtype)
-    for k in range(weight.shape[0]):
-        if k == centre:
-            continue
-        matrix = weight[k]
-        first, last = splits[k], splits[k + 1]
-        if low > 0:
-            first += np.searchsorted(target[first:last], low)
-        if high < out.shape[0]:
-            last = first + np.searchsorted(target[first:last], high)
-        for start in range(first, last, block):
-            m = min(block, last - start)
-            for r in range(m):
-                i = source[start + r]
-                for c in range(rows.shape[1]):
-                    rows[r, c] = feats[i, c]
-            np.dot(rows[:m], matrix, products[:m])
-            for r in range(m):
-                o = target[start + r]
-                for c in range(products.shape[1]):
-                    out[o, c] += products[r, c]
+def _end_of_block(target, first, last, stop, n_target):
+    """First pair behind ``first`` that leads to row ``stop`` or later."""
+    if stop == n_target:
+        return last
+    return first + np.searchsorted(target[first : min(last, first + n_target)], stop)
 
 
 @numba.njit(cache=True, nogil=True)
-def weight_gradient(feats, grad, source, target, splits, centre, block, part, parts, out):
-    """Add ``feats[source]^T @ grad[target]`` to ``out[k]`` for all offsets of one part but the centre."""
-    rows = np.empty((block, feats.shape[1]), feats.dtype)
-    uppers = np.empty((block, grad.shape[1]), feats.dtype)
-    product = np.empty((feats.shape[1], grad.shape[1]), feats.dtype)
-    for k in range(part, out.shape[0], parts):
-        if k == centre:
-            continue
-        for start in range(splits[k], splits[k + 1], block):
-            m = min(block, splits[k + 1] - start)
-            for r in range(m):
-                i = source[start + r]
-                o = target[start + r]
-                for c in range(rows.shape[1]):
-                    rows[r, c] = feats[i, c]
-                for c in range(uppers.shape[1]):
-                    uppers[r, c] = grad[o, c]
-            np.dot(rows[:m].T, uppers[:m], product)
-            out[k] += product
+def convolve(feats, weight, source, target, splits, low, high, block, out):
+    """Set rows ``low`` to ``high`` of ``out`` to the sum of ``feats[source] @ weight[k]`` over their pairs.
+
+    Blocks of rows, and the inputs next to them, stay in the cache while all offsets pass by. The columns of
+    ``weight`` and ``out`` are whole vectors. With more than one block, targets must ascend.
+    """
+    lanes = VECTOR_BYTES // out.itemsize
+    n_target = out.shape[0]
+    begins = splits[:-1].copy()
+    if low > 0:
+        for k in range(weight.shape[0]):
+            begins[k] = _end_of_block(target, splits[k], splits[k + 1], low, n_target)
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        out[start:stop] = 0
+        for k in range(weight.shape[0]):
+            first = begins[k]
+            begins[k] = last = _end_of_block(target, first, splits[k + 1], stop, n_target)
+            matrix = weight[k]
+            column = 0
+            while column < out.shape[1]:
+                vectors = _vectors_at_once((out.shape[1] - column) // lanes)
+                for p in range(first, last, ROWS):
+                    count = min(ROWS, last - p)
+                    if vectors == 3:
+                        _convolve_tile(3, feats, matrix, source, target, p, count, column, out)
+                    elif vectors == 2:
+                        _convolve_tile(2, feats, matrix, source, target, p, count, column, out)
+                    else:
+                        _convolve_tile(1, feats, matrix, source, target, p, count, column, out)
+                column += vectors * lanes
+
+
+@numba.njit(cache=True, nogil=True)
+def weight_gradient(feats, grad, source, target, splits, part, parts, block, out):
+    """Add ``feats[source]^T @ grad[target]`` to ``out[k]`` for the offsets of one part.
+
+    The columns of ``feats`` are multiples of ``ROWS``, those of ``grad`` whole vectors. With more than one
+    block, targets must ascend.
+    """
+    lanes = VECTOR_BYTES // out.itemsize
+    n_target = grad.shape[0]
+    begins = splits[:-1].copy()
+    for start in range(0, n_target, block):
+        stop = min(start + block, n_target)
+        for k in range(part, out.shape[0], parts):
+            begin = begins[k]
+            begins[k] = end = _end_of_block(target, begin, splits[k + 1], stop, n_target)
+            total = out[k]
+            for first in range(begin, end, 96):
+                last = min(first + 96, end)
+                column = 0
+                while column < grad.shape[1]:
+                    vectors = _vectors_at_once((grad.shape[1] - column) // lanes)
+                    for row in range(0, feats.shape[1], ROWS):
+                        if vectors == 3:
+                            _gradient_tile(3, feats, grad, source, target, first, last, row, column, total)
+                        elif vectors == 2:
+                            _gradient_tile(2, feats, grad, source, target, first, last, row, column, total)
+                        else:
+                            _gradient_tile(1, feats, grad, source, target, first, last, row, column, total)
+                    column += vectors * lanes
+
+
+@numba.njit(cache=True, nogil=True)
+def _vectors_at_once(left):
+    """Up to three; four are two and two."""
+    return min(left, 2) if left < 3 or left == 4 else 3

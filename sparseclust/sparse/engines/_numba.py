@@ -1,29 +1,27 @@
-"""CPU engine: kernel maps by merging sorted keys, products in blocks that stay in the cache."""
+"""CPU engine: kernel maps by merging sorted keys, products in registers, rows read where they lie."""
 
 import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparseclust._voxels import pack_keys, shifted_pairs
 from sparseclust.sparse.engines import _kernels
 from sparseclust.sparse.engines._protocol import Pairs
 from sparseclust.sparse.engines._torch import TorchEngine, refuse_duplicates
 
-_MAX_BLOCK = 256
-_MIN_BLOCK = 64
-# Above about 2^19 multiplications per product the BLAS behind numba starts threads of its own, which costs
-# more than such a small product takes. It also marks where gathering stops to matter beside multiplying.
-_MAX_PRODUCT = 2**19
+_COMPILED = (torch.float32, torch.float64)
+_BLOCK = 1024  # output rows that stay in the cache, with the inputs next to them, while all offsets pass by
 _PAIRS_PER_THREAD = 4096
 
 
 class NumbaEngine(TorchEngine):
-    """Compiled loops where they win: float32 and float64 with up to 8192 weights per offset."""
+    """Compiled loops for float32 and float64; half types go the way of the reference."""
 
     name = "numba"
 
@@ -48,33 +46,45 @@ class NumbaEngine(TorchEngine):
         return Pairs(torch.from_numpy(sources), torch.from_numpy(targets), torch.from_numpy(edges))
 
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
-        """Gather, multiply and scatter one block of pairs after the other."""
-        block = _block_rows(feats.dtype, weight.shape[1] * weight.shape[2])
-        if block == 0:
+        """Sum over the offsets, one block of output rows after the other."""
+        if feats.dtype not in _COMPILED:
             return super().convolve(feats, weight, pairs, n_target, centre)
-        out = self.own_products(feats, weight, n_target, centre)
-        arrays = [t.detach().contiguous().numpy() for t in (feats, weight, *pairs)]
-        result = out.detach().numpy()
-        threads = _threads(len(pairs.source))
-        if threads > 1 and not _kernels.ascending(arrays[3], arrays[4]):
-            threads = 1
+        n_out = weight.shape[2]
+        weight = _pad_columns(weight, _kernels.VECTOR_BYTES // weight.itemsize)
+        out = feats.new_empty(n_target, weight.shape[2])
+        arrays = _arrays(feats, weight, *pairs)
+        ordered = _kernels.ascending(*arrays[3:])
+        threads = _threads(len(pairs.source)) if ordered else 1
+        block = _BLOCK if ordered else max(n_target, 1)
         edges = [n_target * t // threads for t in range(threads + 1)]
-        _in_threads(
-            lambda t: _kernels.convolve(*arrays, centre, block, edges[t], edges[t + 1], result), threads
-        )
-        return out
+        result = out.numpy()
+        _in_threads(lambda t: _kernels.convolve(*arrays, edges[t], edges[t + 1], block, result), threads)
+        return out[:, :n_out].contiguous()
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
-        """Gather both sides of one block of pairs after the other, and multiply."""
-        block = _block_rows(feats.dtype, feats.shape[1] * grad.shape[1])
-        if block == 0:
+        """Sum over the pairs, one block of output rows after the other."""
+        if feats.dtype not in _COMPILED:
             return super().weight_gradient(feats, grad, pairs, centre)
-        out = self.own_weight_gradient(feats, grad, pairs, centre)
-        arrays = [t.detach().contiguous().numpy() for t in (feats, grad, *pairs)]
-        result = out.detach().numpy()
+        n_in, n_out = feats.shape[1], grad.shape[1]
+        feats = _pad_columns(feats, _kernels.ROWS)
+        grad = _pad_columns(grad, _kernels.VECTOR_BYTES // grad.itemsize)
+        out = feats.new_zeros(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
+        arrays = _arrays(feats, grad, *pairs)
+        block = _BLOCK if _kernels.ascending(*arrays[3:]) else max(len(grad), 1)
         threads = _threads(len(pairs.source))
-        _in_threads(lambda t: _kernels.weight_gradient(*arrays, centre, block, t, threads, result), threads)
-        return out
+        result = out.numpy()
+        _in_threads(lambda t: _kernels.weight_gradient(*arrays, t, threads, block, result), threads)
+        return out[:, :n_in, :n_out].contiguous()
+
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    return [t.detach().contiguous().numpy() for t in tensors]
+
+
+def _pad_columns(matrix: Tensor, multiple: int) -> Tensor:
+    """Append columns of zeros up to a multiple: the compiled loops know whole vectors only."""
+    missing = -matrix.shape[-1] % multiple
+    return nn.functional.pad(matrix, (0, missing)) if missing else matrix
 
 
 def _threads(pairs: int) -> int:
@@ -94,12 +104,6 @@ def _in_threads(work: Callable[[int], None], threads: int) -> None:
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     # A forked process inherits the pool but not its threads: it needs a pool of its own.
     return ThreadPoolExecutor(threads, thread_name_prefix="sparseclust")
-
-
-def _block_rows(dtype: torch.dtype, weights: int) -> int:
-    """Pairs per block; 0 where the reference is at least as good."""
-    block = min(_MAX_BLOCK, _MAX_PRODUCT // max(weights, 1))
-    return block if block >= _MIN_BLOCK and dtype in (torch.float32, torch.float64) else 0
 
 
 engine = NumbaEngine()
