@@ -1,8 +1,9 @@
-"""Training losses for spatial embeddings and edge affinities: tensors in, scalars out, no model attached."""
+"""Training losses for embeddings, edge affinities and classes: tensors in, scalars out, no model attached."""
 
 from sparseclust.losses import functional
 from sparseclust.losses._edges import EdgeAffinityLoss
+from sparseclust.losses._semantic import SemanticLoss
 from sparseclust.losses._spatial import SpatialEmbeddingLoss
 from sparseclust.losses.functional import segment_mean
 
-__all__ = ["EdgeAffinityLoss", "SpatialEmbeddingLoss", "functional", "segment_mean"]
+__all__ = ["EdgeAffinityLoss", "SemanticLoss", "SpatialEmbeddingLoss", "functional", "segment_mean"]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sparseclust.losses import functional
 
-EdgeTerm = Literal["bce", "focal"]
+EdgeTerm = Literal["bce", "focal", "lovasz"]
 
 
 class EdgeAffinityLoss(nn.Module):
@@ -17,13 +17,19 @@ class EdgeAffinityLoss(nn.Module):
     ----------
     cut_weight : float
         Weight of an edge between two instances, relative to 1 for an edge within one. Such edges are rare.
-    kind : {"bce", "focal"}
-        Cost of an edge.
+        The Lovasz hinge has no use for it.
+    kind : {"bce", "focal", "lovasz"}
+        Cost of the edges: cross-entropy, its focal form, or the Lovasz hinge on the logits of "cut", a
+        surrogate of 1 - intersection over union of the edges between instances.
 
     Notes
     -----
     The loss is the weighted mean over edges, sum(w * cost) / sum(w). Edges with an end that has no instance
-    do not count.
+    do not count. With ``event`` it is that of each event, averaged over the events where an edge counts.
+
+    Any pairs of voxels of one group may be edges: touching ones, as an
+    :class:`~sparseclust.heads.EdgeAffinityHead` scores them, or distant ones that teach the features about
+    pieces which do not touch.
 
     Examples
     --------
@@ -44,7 +50,9 @@ class EdgeAffinityLoss(nn.Module):
         self.cut_weight = cut_weight
         self.kind = kind
 
-    def forward(self, logits: Tensor, edges: Tensor, *, instance: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, logits: Tensor, edges: Tensor, *, instance: Tensor, event: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Compute the loss.
 
         Parameters
@@ -55,12 +63,15 @@ class EdgeAffinityLoss(nn.Module):
             Rows of the two voxels of each edge.
         instance : (n,) int64 tensor
             True instance of each voxel, -1 for none.
+        event : (n,) int64 tensor, optional
+            Event of each voxel; without it all edges are those of one event.
 
         Returns
         -------
         dict of str to scalar tensor
             ``"loss"``, a differentiable zero where no edge counts, and the detached mean cost of the two
-            kinds of edges, ``"join"`` and ``"cut"``, ``nan`` where there is none.
+            kinds of edges, ``"join"`` and ``"cut"``, ``nan`` where there is none. For the Lovasz hinge
+            this cost is the cross-entropy, as single edges have no other.
 
         Raises
         ------
@@ -71,15 +82,29 @@ class EdgeAffinityLoss(nn.Module):
             raise ValueError(
                 f"expected logits (m,) and edges (2, m), got {tuple(logits.shape)} and {tuple(edges.shape)}"
             )
-        if instance.ndim != 1:
-            raise ValueError(f"instance must have shape (n,), one per voxel, got {tuple(instance.shape)}")
+        for name, ids in (("instance", instance), ("event", event)):
+            if ids is not None and ids.shape != instance.flatten().shape:
+                raise ValueError(f"{name} must have shape (n,), one per voxel, got {tuple(ids.shape)}")
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        one, other = instance[edges[0]], instance[edges[1]]
-        known = (one >= 0) & (other >= 0)
-        same = (one == other)[known]
-        cost = functional.edge_bce(logits[known], same)
+        known = (instance[edges] >= 0).all(0)
+        logits, edges = logits[known], edges[:, known]
+        same = instance[edges[0]] == instance[edges[1]]
+        of_edge = torch.zeros_like(edges[0]) if event is None else event[edges[0]]
+        cost = functional.edge_bce(logits, same)
         if self.kind == "focal":
             cost = functional.focal(cost)
-        weight = torch.where(same, cost.new_ones(()), cost.new_tensor(self.cut_weight))
-        loss = torch.dot(cost, weight) / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
-        return {"loss": loss, "join": cost[same].mean().detach(), "cut": cost[~same].mean().detach()}
+        return {
+            "loss": self._mean_over_events(logits, cost, same, of_edge),
+            "join": cost[same].mean().detach(),
+            "cut": cost[~same].mean().detach(),
+        }
+
+    def _mean_over_events(self, logits: Tensor, cost: Tensor, same: Tensor, event: Tensor) -> Tensor:
+        events, index = torch.unique(event, return_inverse=True)
+        if self.kind == "lovasz":
+            loss = functional.lovasz_hinge(-logits, ~same, index, len(events))
+        else:
+            weight = torch.where(same, cost.new_ones(()), cost.new_tensor(self.cut_weight))
+            total = cost.new_zeros((2, len(events))).index_add(1, index, torch.stack([cost * weight, weight]))
+            loss = total[0] / total[1]
+        return loss.sum() / max(len(events), 1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sparseclust.losses import functional
 from sparseclust.losses._fused import mask_pairs
-from sparseclust.losses._pairs import MAX_PAIRS, sum_over_pairs
+from sparseclust.losses._pairs import sum_over_pairs
 from sparseclust.losses._partition import Partition
 
 MaskTerm = Literal["bce", "focal", "lovasz"]
@@ -52,7 +52,7 @@ def mask_cost(
     part: Partition,
     *,
     fused: bool,
-    max_pairs: int = MAX_PAIRS,
+    max_pairs: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sum of the weighted costs, and what each cluster (K,) contributes to it, detached.
 
@@ -85,7 +85,9 @@ def _fused(term: MaskTerm, embeddings: Tensor, kernels: Kernels, part: Partition
     return total, cost
 
 
-def _chunked(term: MaskTerm, embeddings: Tensor, kernels: Kernels, part: Partition, max_pairs: int) -> Tensor:
+def _chunked(
+    term: MaskTerm, embeddings: Tensor, kernels: Kernels, part: Partition, max_pairs: int | None
+) -> Tensor:
     label = part.label
 
     def chunk(voxel: Tensor, cluster: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ def _chunked(term: MaskTerm, embeddings: Tensor, kernels: Kernels, part: Partiti
     return embeddings[:0].sum().expand(part.n_clusters) if total is None else total
 
 
-def _lovasz(embeddings: Tensor, kernels: Kernels, part: Partition, max_pairs: int) -> Tensor:
+def _lovasz(embeddings: Tensor, kernels: Kernels, part: Partition, max_pairs: int | None) -> Tensor:
     label, order = part.label, torch.argsort(part.group, stable=True)
 
     def chunk(cluster: Tensor, position: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from sparseclust.losses._mask import Kernels, MaskTerm, mask_cost, mask_weights
 from sparseclust.losses._pairs import sum_over_pairs
 from sparseclust.losses._partition import Average, Partition
 
+_ROWS = 1 << 16
+
 
 class SpatialEmbeddingLoss(nn.Module):
     r"""Pull voxels to the centroid of their cluster, push those of other clusters out of its kernel.
@@ -193,11 +195,11 @@ class SpatialEmbeddingLoss(nn.Module):
     def _seed(
         self, embeddings: Tensor, kernels: Kernels, seediness: Tensor, part: Partition, weight: Tensor
     ) -> Tensor:
+        target = torch.zeros_like(seediness)
         with torch.no_grad():
-            z = functional.kernel_exponent(
-                embeddings[part.members], kernels.centroids[part.cluster], kernels.margins[part.cluster]
-            )
-            target = torch.zeros_like(seediness).index_copy(0, part.members, torch.exp(-z))
+            for rows, of in zip(torch.split(part.members, _ROWS), torch.split(part.cluster, _ROWS)):
+                z = functional.kernel_exponent(embeddings[rows], kernels.centroids[of], kernels.margins[of])
+                target[rows] = torch.exp(-z)
         cost = functional.seediness(seediness, target, kind=self.seed)
         total = cost.new_zeros(len(weight)).index_add(0, part.group, cost)
         return total * (weight / part.group_size)
@@ -209,20 +211,22 @@ class SpatialEmbeddingLoss(nn.Module):
         return _over_groups(spread * kernels.weight, part)
 
     def _repulsion(self, centroids: Tensor, part: Partition, weight: Tensor) -> Tensor:
+        if not self.weights["repulsion"]:
+            centroids = centroids.detach()  # only reported
         clusters, of_cluster = part.group_clusters, part.cluster_group
 
         def term(first: Tensor, second: Tensor) -> Tensor:
-            apart = first != second
-            first, second = first[apart], second[apart]
             cost = functional.centroid_repulsion(
                 centroids[first], centroids[second], distance=self.repulsion_distance
             )
             return cost.new_zeros(len(weight)).index_add(0, of_cluster[first], cost)
 
-        total = sum_over_pairs(term, part.first_cluster[of_cluster], clusters[of_cluster])
+        following = torch.arange(1, part.n_clusters + 1, device=weight.device)
+        remaining = (part.first_cluster + clusters)[of_cluster] - following
+        total = sum_over_pairs(term, following, remaining)
         if total is None:
             return centroids[:0].sum() * weight
-        return total * (weight / (clusters * (clusters - 1)).clamp_min(1))
+        return total * (2 * weight / (clusters * (clusters - 1)).clamp_min(1))
 
 
 def _over_groups(of_cluster: Tensor, part: Partition) -> Tensor:
