@@ -332,6 +332,52 @@ def cluster_groups(x, variance, order, splits, candidates, exponents, min_size, 
     return labels, seeds[:found].copy()
 
 
+@numba.njit(cache=True, error_model="numpy")
+def own_and_other(x, variance, order, splits, labels, seeds, seed_splits, far):
+    """Squared distance of each point from its own kernel, and from the largest other one of its group.
+
+    In units of the kernel's width; infinite without a kernel, and the other one also where it is not below
+    ``far``. Both lists, ``order`` of the points and ``seeds``, are sorted by group.
+    """
+    own = np.full(x.shape[0], np.inf)
+    other = np.full(x.shape[0], np.inf)
+    first = np.zeros(GRID_AXES, np.int64)
+    last = np.zeros(GRID_AXES, np.int64)
+    for g in range(splits.shape[0] - 1):
+        rows = order[splits[g] : splits[g + 1]]
+        kernels = np.arange(seed_splits[g], seed_splits[g + 1])
+        if kernels.shape[0] == 0:
+            continue
+        axes, low, inverse, cells = grid_layout(x[rows], variance[seeds[kernels]], far)
+        start, place, points = sort_by_cell(x[rows], axes, low, inverse, cells)
+        label = np.empty(rows.shape[0], np.int64)
+        least = np.full(rows.shape[0], np.inf)
+        for r in range(rows.shape[0]):
+            label[place[r]] = labels[rows[r]]
+        for k in kernels:
+            centre, width = x[seeds[k]], variance[seeds[k]]
+            divisor = width[0] if width.shape[0] == 1 else 1.0
+            ball_cells(centre, width, far, axes, low, inverse, cells, first, last)
+            for a in range(first[0], last[0] + 1):
+                for b in range(first[1], last[1] + 1):
+                    for c in range(first[2], last[2] + 1):
+                        line = ((a * cells[1] + b) * cells[2] + c) * cells[3]
+                        for j in range(start[line + first[3]], start[line + last[3] + 1]):
+                            distance = squared_distance(points, j, centre, width) / divisor
+                            if distance < far and distance < least[j] and label[j] != k:
+                                least[j] = distance
+        for r in range(rows.shape[0]):
+            i = rows[r]
+            other[i] = least[place[r]]
+            if labels[i] >= 0:
+                centre, width = x[seeds[labels[i]]], variance[seeds[labels[i]]]
+                divisor = width[0] if width.shape[0] == 1 else 1.0
+                own[i] = squared_distance(x, i, centre, width) / divisor
+                if seeds[labels[i]] == i:
+                    own[i] = 0.0
+    return own, other
+
+
 @numba.njit(cache=True)
 def joining_edges(n, first, second, order, strong, min_size):
     """Which edges join two pieces when taken in ``order``: strong ones, and all that leave a small piece."""

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer, cluster_embeddings
+from sparseclust.clustering import (
+    AffinityGraphClusterer,
+    GaussianKernelClusterer,
+    cluster_embeddings,
+    gaussian_kernel,
+)
 
 
 @pytest.fixture
@@ -50,11 +55,39 @@ def test_attributes_describe_each_label(points, per_axis):
     assert np.all(np.diff(clusterer.scores_) <= 0)
 
 
+@pytest.mark.parametrize("rules", [{}, {"leftover": "nearest"}, {"assignment": "argmax", "min_size": 3}])
+@pytest.mark.parametrize("per_axis", [False, True])
+def test_instances_are_described_as_kernels_by_themselves_say(points, rng, rules, per_axis):
+    x, margins, seediness = points
+    margins = rng.uniform(0.05, 0.3, (500, 3)) if per_axis else margins
+    semantic, event = rng.integers(0, 3, 500), rng.integers(0, 2, 500)
+    clusterer = GaussianKernelClusterer(0.5, **rules)
+    labels = clusterer.fit_predict(x, margins, seediness, semantic=semantic, event=event)
+    table = np.stack([gaussian_kernel(x, x[i], margins[i]) for i in clusterer.seeds_])
+    kind, cell = semantic[clusterer.seeds_], event[clusterer.seeds_]
+    for k, instance in enumerate(clusterer.instances_):
+        members = labels == k
+        rivals = (kind == kind[k]) & (cell == cell[k])
+        rivals[k] = False
+        runner_up = np.where(table[rivals] > 1e-3, table[rivals], 0.0).max(axis=0, initial=0.0)
+        assert instance["seediness"] == seediness[clusterer.seeds_[k]]
+        assert instance["size"] == members.sum()
+        assert instance["kernel"] == pytest.approx(table[k, members].mean())
+        assert instance["margin"] == pytest.approx((table[k] - runner_up)[members].mean())
+
+
+def test_instances_of_kernels_without_width():
+    clusterer = GaussianKernelClusterer()
+    clusterer.fit_predict(np.zeros((2, 1)), np.zeros(2), [1.0, 0.5])
+    assert clusterer.instances_.tolist() == [(1.0, 1, 1.0, 1.0), (0.5, 1, 1.0, 1.0)]
+
+
 def test_no_points():
     clusterer = GaussianKernelClusterer({0: 0.5})
     labels = clusterer.fit_predict(np.zeros((0, 3)), np.zeros(0), np.zeros(0), semantic=np.zeros(0, int))
     assert labels.shape == (0,)
     assert clusterer.centroids_.shape == (0, 3)
+    assert clusterer.instances_.shape == (0,)
 
 
 @pytest.mark.parametrize(
