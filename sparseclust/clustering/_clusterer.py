@@ -138,8 +138,8 @@ class GaussianKernelClusterer(Parameters):
 
         Notes
         -----
-        Values below 0.001 of a runner-up count as 0, so that runners-up are looked up in balls; this takes about
-        as long as the clustering.
+        A runner-up below 0.001 counts as 0, so that it can be looked up in balls; this takes about as long as
+        the clustering.
 
         Examples
         --------
