@@ -12,6 +12,7 @@ import numpy as np
 from sparseclust._voxels._kernels import find, unite
 
 GRID_AXES = 4
+NONE = np.int64(2**62)
 
 
 @numba.njit(cache=True)
@@ -118,14 +119,16 @@ def grid_layout(x, variance, exponent):
 def sort_by_cell(x, axes, low, inverse, cells):
     """Sort the points by cell, counting: where each cell starts, each point's place, the sorted points."""
     n, d = x.shape
-    place = np.zeros(n, np.int64)
+    place = np.empty(n, np.int64)
     start = np.zeros(cells.prod() + 2, np.int64)
     for i in range(n):
-        for k in range(cells.shape[0]):
-            place[i] *= cells[k]
-            if k < axes.shape[0]:
-                place[i] += axis_cell(x[i, axes[k]], low[k], inverse[k], cells[k])
-        start[place[i] + 2] += 1
+        cell = 0
+        for k in range(axes.shape[0]):
+            cell = cell * cells[k] + axis_cell(x[i, axes[k]], low[k], inverse[k], cells[k])
+        for k in range(axes.shape[0], cells.shape[0]):
+            cell *= cells[k]
+        place[i] = cell
+        start[cell + 2] += 1
     for c in range(1, start.shape[0]):
         start[c] += start[c - 1]
     points = np.empty_like(x)
@@ -171,16 +174,16 @@ def grow_clusters(x, variance, sequence, candidates, exponent, argmax):
     n = x.shape[0]
     axes, low, inverse, cells = grid_layout(x, variance, exponent)
     start, place, points = sort_by_cell(x, axes, low, inverse, cells)
-    covered = np.zeros(n, np.bool_)
+    claim = np.full(n, NONE)
     best = np.full(n if argmax else 0, np.inf)
-    winner = np.full(n, -1, np.int64)
+    largest = np.empty(n if argmax else 0, np.int64)
     seeds = np.empty(candidates, np.int64)
     found = 0
     first = np.zeros(GRID_AXES, np.int64)
     last = np.zeros(GRID_AXES, np.int64)
     for i in sequence[:candidates]:
         own = place[i]
-        if covered[own]:
+        if claim[own] < NONE:
             continue
         divisor = variance[i, 0] if variance.shape[1] == 1 else 1.0
         limit = divisor * exponent
@@ -190,26 +193,24 @@ def grow_clusters(x, variance, sequence, candidates, exponent, argmax):
             for b in range(first[1], last[1] + 1):
                 for c in range(first[2], last[2] + 1):
                     line = ((a * cells[1] + b) * cells[2] + c) * cells[3]
-                    # Which points are inside is hard to predict for a processor: no branch depends on it.
                     for j in range(start[line + first[3]], start[line + last[3] + 1]):
                         squared = squared_distance(points, j, centre, width)
-                        inside = squared < limit
+                        # No branch here: which points are inside is hard for a processor to predict.
+                        claim[j] = min(claim[j], found if squared < limit else NONE)
                         if argmax:
                             better = squared / divisor < best[j]
                             best[j] = squared / divisor if better else best[j]
-                        else:
-                            better = inside & ~covered[j]
-                        winner[j] = found if better else winner[j]
-                        covered[j] |= inside
-        covered[own] = True
-        winner[own] = found
+                            largest[j] = found if better else largest[j]
+        claim[own] = found
         if argmax:
             best[own] = 0.0
+            largest[own] = found
         seeds[found] = i
         found += 1
+    winner = largest if argmax else claim
     result = np.empty(n, np.int64)
     for i in range(n):
-        result[i] = winner[place[i]] if covered[place[i]] else -1
+        result[i] = winner[place[i]] if claim[place[i]] < NONE else -1
     return result, seeds[:found]
 
 
