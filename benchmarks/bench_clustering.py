@@ -1,17 +1,23 @@
 """Clusterers against their peers: equal labels first, then medians of wall time in one process.
 
 Run ``python benchmarks/bench_clustering.py [--quick]``. Set OMP_NUM_THREADS=1 to compare one thread with one.
+Peers: the loop of the 2020 code in NumPy, scikit-learn's DBSCAN and HDBSCAN, and fast_hdbscan where it is
+installed. The HDBSCANs solve another problem on the same points: only their time is compared.
 """
 
 import argparse
+import ctypes
 import functools
+import importlib.util
+import math
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import DBSCAN
+from sklearn.cluster import DBSCAN, HDBSCAN
 
 from sparseclust.clustering import (
     AffinityGraphClusterer,
@@ -91,6 +97,7 @@ def worst_cases(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
         "every point a cluster": (x, np.full(n, 1e-9), seediness, 0.0),
         "margins over 4 decades": (x, 10 ** rng.uniform(-4, 0, n), seediness, 0.0),
         "dimension 8": (rng.normal(size=(n, 8)), np.full(n, 0.5), seediness, 0.5),
+        "dimension 16, 1000 clusters": (*event_in(16, n, rng), seediness, 0.5),
         "all equal, zero margins": (np.zeros((n, 3)), np.zeros(n), seediness, 0.0),
         "small margins, s0 = 0": (x, margins * 0.2, seediness, 0.0),
     }
@@ -104,6 +111,82 @@ def worst_cases(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
         )
         for name, (*a, s0) in cases.items()
     ]
+
+
+def event_in(d: int, n: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Embeddings around 1000 centres in ``d`` dimensions, and their margins."""
+    centres = rng.random((1000, d))
+    return centres[rng.integers(0, 1000, n)] + rng.normal(size=(n, d)) * 0.02, np.full(n, 0.1)
+
+
+def narrow_leftovers(n: int, rng: np.random.Generator) -> list[Row]:
+    """Points that no seed covers, around kernels of hardly any width."""
+    x, seediness = rng.random((n, 3)), rng.random(n)
+    return [
+        (
+            f"nearest leftovers, margins {margin:g}, {n} points",
+            "-",
+            seconds(
+                lambda m=margin: cluster_embeddings(
+                    x, np.full(n, m), seediness, seed_threshold=0.5, leftover="nearest"
+                ),
+                1,
+            ),
+            float("nan"),
+        )
+        for margin in (0.0, 1e-100, 1e-3)
+    ]
+
+
+def against_hdbscan(n: int, k: int, rng: np.random.Generator) -> list[Row]:
+    """Density clustering of the same embeddings; it has no seeds and other labels."""
+    x, margins, seediness = event(n, k, rng)
+    ours = seconds(lambda: cluster_embeddings(x, margins, seediness, seed_threshold=0.5), 3)
+    name = f"greedy, {n} points, {k} centres"
+    peers = {"HDBSCAN": lambda: HDBSCAN(min_cluster_size=10, copy=True).fit_predict(x)}
+    if importlib.util.find_spec("fast_hdbscan"):
+        import fast_hdbscan
+
+        peers["fast_hdbscan"] = lambda: fast_hdbscan.HDBSCAN(min_cluster_size=10).fit_predict(x)
+        peers["fast_hdbscan"]()
+    return [(name, peer, ours, seconds(run, 1)) for peer, run in peers.items()]
+
+
+def peak_bytes(run: Callable[[], Any]) -> float:
+    """Most resident memory during a call beyond that before it (Linux)."""
+
+    def resident(field: str) -> int:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
+
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have freed must not hide what this one takes
+    with open("/proc/self/clear_refs", "w") as reset:
+        reset.write("5")
+    before = resident("VmRSS")
+    run()
+    return resident("VmHWM") - before
+
+
+def growth(sizes: tuple[int, ...], rng: np.random.Generator, repeats: int) -> None:
+    """Time over size at constant density, its exponent, and memory at the largest size."""
+    kinds = {"greedy": {}, "argmax": {"assignment": "argmax"}, "nearest": {"leftover": "nearest"}}
+    times: dict[str, list[float]] = {name: [] for name in (*kinds, "argsort")}
+    for n in sizes:
+        x, margins, seediness = event(n, n // 100, rng)
+        runs = {
+            name: functools.partial(cluster_embeddings, x, margins, seediness, seed_threshold=0.5, **options)
+            for name, options in kinds.items()
+        }
+        runs["argsort"] = functools.partial(np.argsort, -seediness, kind="stable")
+        for name, run in runs.items():
+            times[name].append(seconds(run, repeats))
+    for name, found in times.items():
+        exponent = math.log(found[-1] / found[0]) / math.log(sizes[-1] / sizes[0])
+        cells = "  ".join(f"{n}: {t * 1e3:.2f} ms" for n, t in zip(sizes, found))
+        print(f"growth, {name:8} {cells}  as n^{exponent:.3f}")
+    if sys.platform == "linux":
+        for name in kinds:
+            print(f"memory, {name:8} {sizes[-1]} points: {peak_bytes(runs[name]) / sizes[-1]:.0f} bytes each")
 
 
 def against_dbscan(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
@@ -147,15 +230,20 @@ def main() -> None:
     quick = parser.parse_args().quick
     rng = np.random.default_rng(7)
     repeats = 3 if quick else 9
+    if importlib.util.find_spec("fast_hdbscan") is None:
+        print("fast_hdbscan: not installed")
     rows = against_loop(3_500, 27, rng, repeats)
     rows += [] if quick else against_loop(100_000, 1_000, rng, repeats)
+    rows += against_hdbscan(3_500 if quick else 20_000, 27 if quick else 200, rng)
     rows += worst_cases(2_000 if quick else 100_000, rng, repeats)
+    rows += narrow_leftovers(2_000 if quick else 100_000, rng)
     rows += against_dbscan(3_500, rng, repeats)
     rows += [] if quick else against_dbscan(100_000, rng, repeats)
     rows += own_times(10_000 if quick else 1_000_000, rng, 3)
     print(f"{'case':60} {'peer':>12} {'ours ms':>10} {'peer ms':>10} {'ratio':>8}")
     for case, peer, ours, theirs in rows:
         print(f"{case:60} {peer:>12} {ours * 1e3:10.2f} {theirs * 1e3:10.2f} {theirs / ours:8.2f}")
+    growth((1_000, 10_000) if quick else (10_000, 100_000, 1_000_000), rng, repeats)
 
 
 if __name__ == "__main__":
