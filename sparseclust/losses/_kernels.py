@@ -91,13 +91,14 @@ def mask_pairs(
         for k in range(first[g], first[g] + count[g]):
             own = max(splits[k + g] - start, 0)
             end = max(min(splits[k + g + 1] - start, m), own)
-            if end == own and _distant(box, centroids[k], inverse[k]):
+            if end == own and _distant(box, centroids, inverse, k):
                 continue
-            _exponents(e, centroids[k], inverse[k], m, z)
+            _exponents(e, centroids, inverse, k, m, z)
             _exponential(z, table, m, power, fraction)
             _powers_of_two(bits, power.itemsize, m)
             _foreign_slope(power, fraction, foreign_weight[k], table, m, slope)
-            power[own:end] = 0.0
+            for i in range(own, end):
+                power[i] = 0.0
             if focal:
                 cost[k] += _focal_foreign(power, fraction, slope, foreign_weight[k], m)
                 cost[k] += _focal_own(z, slope, own_weight[k], own, end)
@@ -106,7 +107,7 @@ def mask_pairs(
                 cost[k] += _plain_own(z, slope, own_weight[k], own, end)
             for a in range(axes):
                 square = (table[0] + table[0]) * inverse[k, a] * inverse[k, a]
-                one, two = _push(e[a], grad[a], slope, centroids[k, a], square, m)
+                one, two = _push(e, grad, a, slope, centroids[k, a], square, m)
                 grad_centroids[k, a] -= one * square
                 grad_margins[k, a] += two * square
         for i in range(m):
@@ -132,23 +133,24 @@ def _load(embeddings, order, start, m, e, grad, box):
 
 
 @numba.njit(cache=True, nogil=True)
-def _distant(box, centroid, inverse):
+def _distant(box, centroids, inverse, k):
     """Whether no point of the box feels the kernel; false where anything is nan."""
     z = 0.0
-    for a in range(centroid.shape[0]):
-        gap = max(box[0, a] - centroid[a], centroid[a] - box[1, a])
+    for a in range(centroids.shape[1]):
+        gap = max(box[0, a] - centroids[k, a], centroids[k, a] - box[1, a])
         if not gap <= 0.0:
-            z += (gap * inverse[a]) ** 2
+            z += (gap * inverse[k, a]) ** 2
     return z > _DISTANT
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _exponents(e, centroid, inverse, m, z):
-    z[:m] = 0.0
+def _exponents(e, centroids, inverse, k, m, z):
+    for i in range(m):
+        z[i] = 0.0
     for a in range(e.shape[0]):
-        c, v, column = centroid[a], inverse[a], e[a]
+        c, v = centroids[k, a], inverse[k, a]
         for i in range(m):
-            t = (column[i] - c) * v
+            t = (e[a, i] - c) * v
             z[i] += t * t
 
 
@@ -242,14 +244,14 @@ def _focal_own(z, slope, weight, own, end):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _push(column, grad, slope, centre, square, m):
+def _push(e, grad, a, slope, centre, square, m):
     """Add to the gradient of one axis; return the sums of slope * distance and of slope * distance^2."""
     one = slope[0] - slope[0]
     two = one
     for i in range(m):
-        distance = column[i] - centre
+        distance = e[a, i] - centre
         product = slope[i] * distance
-        grad[i] += product * square
+        grad[a, i] += product * square
         one += product
         two += product * distance
     return one, two

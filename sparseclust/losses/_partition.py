@@ -24,12 +24,16 @@ class Partition:
     @classmethod
     def of(cls, instance: Tensor, group: Tensor) -> "Partition":
         """Index instances (-1 = none) within groups; one instance id in two groups is two clusters."""
-        groups, dense_group = torch.unique(group, return_inverse=True)
+        groups, dense_group = _dense(group)
         members = torch.nonzero(instance >= 0).squeeze(1)
-        ids, dense_instance = torch.unique(instance[members], return_inverse=True)
-        key = dense_group[members] * len(ids) + dense_instance
-        keys, cluster = torch.unique(key, return_inverse=True)
-        cluster_group = keys // max(len(ids), 1)
+        own = instance[members]
+        span = int(own.max()) + 1 if len(own) else 1
+        if span * len(groups) >= 1 << 62:
+            ids, own = torch.unique(own, return_inverse=True)
+            span = len(ids)
+        key = dense_group[members] * span + own
+        keys, cluster = _dense(key)
+        cluster_group = keys // span
         clusters = torch.bincount(cluster_group, minlength=len(groups))
         return cls(
             group=dense_group,
@@ -80,3 +84,14 @@ class Partition:
             groups = known.new_zeros(len(events)).index_add(0, of_group, known)
             known = known / groups.clamp_min(1)[of_group]
         return known / known.sum().clamp_min(torch.finfo(dtype).tiny)
+
+
+def _dense(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Do as ``torch.unique(values, return_inverse=True)``, without sorting where the values are crowded."""
+    if len(values):
+        low, high = (int(end) for end in torch.aminmax(values))
+        if high - low < 4 * len(values):
+            present = torch.bincount(values - low) > 0
+            return torch.nonzero(present).squeeze(1) + low, (present.cumsum(0) - 1)[values - low]
+    unique, inverse = torch.unique(values, return_inverse=True)
+    return unique, inverse

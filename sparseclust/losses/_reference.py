@@ -30,8 +30,8 @@ def spatial_embedding_terms(
         if not (instance[rows] >= 0).any():
             continue
         truth = instance[rows]
-        terms = _pull_and_push(embeddings[rows], margins[rows], truth, mask, balance, eps)
-        terms |= _others(embeddings[rows], margins[rows], seediness[rows], truth, seed, smooth)
+        terms = _of_voxels(embeddings[rows], margins[rows], seediness[rows], truth, seed, smooth)
+        terms["mask"] = mask_cost(embeddings[rows], margins[rows], truth, mask=mask, balance=balance, eps=eps)
         terms["repulsion"] = _repulsion(embeddings[rows], truth, repulsion_distance)
         per_group.append(terms)
         events.append(0 if event is None else int(event[rows][0]))
@@ -44,6 +44,26 @@ def spatial_embedding_terms(
         name: sum((w * terms[name] for w, terms in zip(weights, per_group)), zero) / max(sum(weights), 1e-30)
         for name in NAMES
     }
+
+
+def mask_cost(
+    e: Tensor, m: Tensor, instance: Tensor, *, mask: str = "bce", balance: bool = False, eps: float = 1e-6
+) -> Tensor:
+    """Mask term of one group, cluster by cluster."""
+    costs = []
+    for own in _clusters(instance):
+        z = _kernel_exponent(e, m, own)
+        if mask == "lovasz":
+            costs.append(lovasz_hinge(2 * torch.exp(-z) - 1, own))
+            continue
+        cost = torch.where(own, z, -torch.log(-torch.expm1(-(z + eps))))
+        if mask == "focal":
+            cost = (1 - torch.exp(-cost)) ** 2 * cost
+        if balance and not own.all():
+            costs.append((cost[own].mean() + cost[~own].mean()) / 2)
+        else:
+            costs.append(cost.mean())
+    return torch.stack(costs).mean()
 
 
 def lovasz_hinge(scores: Tensor, own: Tensor) -> Tensor:
@@ -67,26 +87,9 @@ def _kernel_exponent(e: Tensor, m: Tensor, own: Tensor) -> Tensor:
     return ((e - e[own].mean(0)) ** 2 / (2 * m[own].mean(0) ** 2)).sum(1)
 
 
-def _pull_and_push(
-    e: Tensor, m: Tensor, instance: Tensor, mask: str, balance: bool, eps: float
+def _of_voxels(
+    e: Tensor, m: Tensor, s: Tensor, instance: Tensor, seed: str, smooth: str
 ) -> dict[str, Tensor]:
-    costs = []
-    for own in _clusters(instance):
-        z = _kernel_exponent(e, m, own)
-        if mask == "lovasz":
-            costs.append(lovasz_hinge(2 * torch.exp(-z) - 1, own))
-            continue
-        cost = torch.where(own, z, -torch.log(-torch.expm1(-(z + eps))))
-        if mask == "focal":
-            cost = (1 - torch.exp(-cost)) ** 2 * cost
-        if balance and not own.all():
-            costs.append((cost[own].mean() + cost[~own].mean()) / 2)
-        else:
-            costs.append(cost.mean())
-    return {"mask": torch.stack(costs).mean()}
-
-
-def _others(e: Tensor, m: Tensor, s: Tensor, instance: Tensor, seed: str, smooth: str) -> dict[str, Tensor]:
     target, spread = torch.zeros_like(s), []
     for own in _clusters(instance):
         target[own] = torch.exp(-_kernel_exponent(e, m, own)).detach()[own]

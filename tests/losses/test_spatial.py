@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseclust.losses import SpatialEmbeddingLoss, functional
-from sparseclust.losses._partition import Partition
+from sparseclust.losses._partition import Partition, _dense
 from sparseclust.losses._reference import spatial_embedding_terms
 
 TERMS = ("mask", "seed", "smooth", "repulsion")
@@ -168,6 +168,15 @@ def test_order_and_ids_do_not_matter(mask: Any) -> None:
     assert again.item() == pytest.approx(total.item(), rel=1e-12)
     for moved, gradient in zip(_gradients(again, renamed), gradients, strict=True):
         torch.testing.assert_close(moved, gradient[order], rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1, 3, 1 << 40])
+def test_dense_ids_are_those_of_unique(scale: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for n in (0, 1, 50):
+        values = torch.randint(-30, 30, (n,), generator=generator) * scale
+        for ours, theirs in zip(_dense(values), torch.unique(values, return_inverse=True), strict=True):
+            assert torch.equal(ours, theirs)
 
 
 def test_a_batch_costs_the_mean_of_its_groups() -> None:
