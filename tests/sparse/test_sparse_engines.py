@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from sparseclust.sparse import available_engines, use_engine
+from sparseclust.sparse import available_engines, sparse_conv, submanifold_map, use_engine
 from sparseclust.sparse.engines import load_engine, select_engine
 
 CPU = torch.device("cpu")
@@ -45,3 +45,10 @@ def test_unknown_engines_and_wrong_devices_are_refused():
 def test_importing_sparse_does_not_load_numba():
     code = "import sys, sparseclust.sparse; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(available_engines()["spconv"] == "ok", reason="spconv is here")
+def test_a_missing_engine_says_how_to_install_it():
+    kernel_map = submanifold_map(torch.zeros(1, 4, dtype=torch.int32), 3)
+    with use_engine("spconv"), pytest.raises(ImportError, match=r"pip install 'sparseclust\[spconv\]'"):
+        sparse_conv(torch.ones(1, 2), torch.ones(27, 2, 2), kernel_map)

@@ -15,6 +15,7 @@ from sparseclust.sparse.engines._protocol import Engine
 _ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "torch": ("sparseclust.sparse.engines._torch", "torch", ()),
     "numba": ("sparseclust.sparse.engines._numba", "numba", ("cpu",)),
+    "spconv": ("sparseclust.sparse.engines._spconv", "spconv.pytorch", ("cpu", "cuda")),
 }
 _DEFAULT = {"cpu": "numba"}
 
