@@ -1,0 +1,103 @@
+"""The compiled tiles: every number of channels and of pairs, and nothing read or written outside."""
+
+import numpy as np
+import pytest
+import torch
+
+from sparseclust.sparse import sparse_conv, strided_map, submanifold_map, use_engine
+from sparseclust.sparse.engines import _kernels
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
+CHANNELS = [
+    (1, 1),
+    (1, 70),
+    (70, 1),
+    (7, 8),
+    (8, 9),
+    (15, 16),
+    (16, 17),
+    (31, 33),
+    (48, 49),
+    (64, 64),
+    (65, 63),
+]
+CHANNELS += [tuple(pair) for pair in np.random.default_rng(0).integers(1, 71, (25, 2)).tolist()]
+
+
+def results(feats, weight, kernel_map, engine):
+    """Output and both gradients."""
+    feats, weight = feats.clone().requires_grad_(), weight.clone().requires_grad_()
+    with use_engine(engine):
+        out = sparse_conv(feats, weight, kernel_map)
+        (out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)).sum().backward()
+    return out.detach(), feats.grad, weight.grad
+
+
+def check(kernel_map, n_in, n_out, dtype):
+    feats = torch.randn(kernel_map.n_source, n_in, dtype=dtype)
+    weight = torch.randn(kernel_map.volume, n_in, n_out, dtype=dtype)
+    found = results(feats, weight, kernel_map, "numba")
+    for one, exact in zip(found, results(feats.double(), weight.double(), kernel_map, "torch"), strict=True):
+        assert one.dtype == dtype
+        assert one.is_contiguous()
+        assert (one - exact).abs().max() <= TOLERANCE[dtype] * exact.abs().max()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("n_in", "n_out"), CHANNELS)
+def test_any_number_of_channels(make_coords, n_in, n_out, dtype):
+    coords = make_coords(3, size=6)
+    check(submanifold_map(coords, 3), n_in, n_out, dtype)
+    check(strided_map(coords, 2)[1], n_in, n_out, dtype)
+    check(strided_map(coords, 2)[1].transposed(), n_in, n_out, dtype)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("n", [*range(1, 20), 1023, 1024, 1025, 2500])
+def test_any_number_of_voxels(make_coords, n, in_order):
+    coords = make_coords(2, size=64)[:n]
+    coords = torch.unique(coords, dim=0) if in_order else coords
+    check(submanifold_map(coords, 3), 5, 18, torch.float32)
+
+
+def test_a_long_sum_keeps_its_digits():
+    coords = torch.stack([torch.zeros(200_000), torch.arange(200_000)], dim=1).int()
+    feats = torch.ones(len(coords), 1) + 1 / 3
+    weight = torch.ones(3, 1, 1, requires_grad=True)
+    sparse_conv(feats, weight, submanifold_map(coords, 3)).sum().backward()
+    exact = feats.double().sum() - torch.tensor([1, 0, 1]) * feats[0].double()
+    torch.testing.assert_close(weight.grad.flatten().double(), exact, rtol=1e-5, atol=0)
+
+
+def guarded(*shape, fill=None):
+    """Return an array, and its buffer with NaN before and behind."""
+    size = int(np.prod(shape))
+    buffer = np.full(size + 256, np.nan, np.float32)
+    inner = buffer[128 : 128 + size].reshape(shape)
+    inner[:] = np.random.default_rng(size).normal(size=shape) if fill is None else fill
+    return inner, buffer
+
+
+def is_intact(buffer):
+    return np.isnan(buffer[:128]).all() and np.isnan(buffer[-128:]).all()
+
+
+@pytest.mark.parametrize("vectors", range(1, 8))
+def test_nothing_outside_is_touched(make_coords, vectors):
+    coords = torch.unique(make_coords(3, size=5), dim=0)
+    kernel_map = submanifold_map(coords, 3)
+    pairs = [t.numpy() for t in (kernel_map.source, kernel_map.target, kernel_map.splits)]
+    n, n_out = len(coords), vectors * _kernels.VECTOR_BYTES // 4
+    for n_in in (1, 8, 24):
+        feats, weight = guarded(n, n_in)[0], guarded(27, n_in, n_out)[0]
+        out, buffer = guarded(n, n_out, fill=7)
+        _kernels.convolve(feats, weight, *pairs, 3, n - 5, 16, out)
+        assert is_intact(buffer)
+        assert np.isfinite(out).all()
+        assert (out[:3] == 7).all()
+        assert (out[n - 5 :] == 7).all()
+    grad = guarded(n, n_out)[0]
+    total, buffer = guarded(27, 24, n_out, fill=0)
+    _kernels.weight_gradient(feats, grad, *pairs, 0, 1, 16, total)
+    assert is_intact(buffer)
+    assert np.isfinite(total).all()
