@@ -17,6 +17,8 @@ from sparseclust.training import train as run_training
 # Best mean SBD on simulated events among thresholds from 0.5 to 0.9, for a network trained for minutes.
 _EDGE_CLUSTERER = AffinityGraphClusterer(threshold=0.7)
 
+MaskTerm = Literal["bce", "focal", "lovasz"]
+
 
 @dataclass(frozen=True)
 class NetworkOptions:
@@ -55,8 +57,14 @@ class LossOptions:
 
     Parameters
     ----------
+    mask : {"bce", "focal", "lovasz"}, or a mapping of these to weights
+        Cost of kernel values against membership, such as `{bce: 1, lovasz: 1}`.
+    average : {"group", "cluster", "voxel"}
+        What counts the same: the classes of an event and then the events, every particle, or every voxel.
+    seed : {"squared", "l1", "huber"}
+        Distance of the seediness to its target.
     mask_weight : float
-        Of the kernel's binary cross-entropy.
+        Of the mask term.
     seed_weight : float
         Of the seediness regression.
     smooth_weight : float
@@ -65,13 +73,19 @@ class LossOptions:
         Of the hinge between centroids.
     cut_weight : float
         Of an edge between two particles, relative to one within a particle.
+    edge : {"bce", "focal", "lovasz"}
+        Cost of the edges.
     """
 
+    mask: MaskTerm | dict[MaskTerm, float] = "bce"
+    average: Literal["group", "cluster", "voxel"] = "group"
+    seed: Literal["squared", "l1", "huber"] = "squared"
     mask_weight: float = 1.0
     seed_weight: float = 1.0
     smooth_weight: float = 10.0
     repulsion_weight: float = 0.0
     cut_weight: float = 6.0
+    edge: Literal["bce", "focal", "lovasz"] = "bce"
 
 
 def train(
@@ -147,7 +161,7 @@ def train(
     edges = network.name == "edge_spice"
     module = SpatialEmbeddingModule(
         build_network(network, size=size, seed=seed),
-        edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight")),
+        edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
         loss=SpatialEmbeddingLoss(**weights),
         clusterer=_EDGE_CLUSTERER if edges else GaussianKernelClusterer(seed_threshold=0.5),
         learning_rate=learning_rate,

@@ -19,7 +19,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         Maps a SparseTensor to ``"embeddings"``, ``"margins"``, ``"seediness"``; or to ``"edges"`` and
         ``"affinity"``; or to all of them.
     loss : torch.nn.Module, optional
-        Of the embeddings; by default :class:`sparseclust.losses.SpatialEmbeddingLoss` as it comes.
+        Of the embeddings, called like :class:`sparseclust.losses.SpatialEmbeddingLoss` with instance, group
+        and event; by default that, as it comes.
     edge_loss : torch.nn.Module, optional
         Of the affinities; by default :class:`sparseclust.losses.EdgeAffinityLoss` as it comes.
     clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
@@ -116,7 +117,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         losses = []
         if "embeddings" in outputs:
             embedding = (outputs[name] for name in ("embeddings", "margins", "seediness"))
-            terms |= self.loss(*embedding, instance=batch.instance, group=batch.group)
+            event = batch.tensor.coords[:, 0].long()
+            terms |= self.loss(*embedding, instance=batch.instance, group=batch.group, event=event)
             losses.append(terms["loss"])
         if "affinity" in outputs:
             edges, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)

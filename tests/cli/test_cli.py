@@ -168,6 +168,17 @@ def test_interrupted_prediction_leaves_no_file(folder, tmp_path):
     assert list(out.iterdir()) == []
 
 
+def test_losses_by_name(folder, tmp_path):
+    events = str(folder / "events.h5")
+    arguments = ["train", events, "--validation", events, "--max_steps", "1", *TINY, "--workers", "0"]
+    arguments += ["--output", str(tmp_path), "--accelerator", "cpu", "--loss.average", "voxel"]
+    arguments += ["--loss.mask", "{bce: 1, lovasz: 0.5}", "--loss.seed", "l1", "--loss.edge", "focal"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--loss.mask", "lovasz"]) == 0
+    with pytest.raises(SystemExit):
+        main([*arguments, "--loss.mask", "dice"])
+
+
 def test_interrupted_training_resumes(folder, tmp_path):
     events = str(folder / "events.h5")
     arguments = ["train", events, "--validation", events, "--max_steps", "100000", *TINY, "--workers", "0"]

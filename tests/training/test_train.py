@@ -50,6 +50,27 @@ def _loss(module, events):
         return float(module._terms(batch, module(batch))["loss"])
 
 
+def test_a_batch_costs_the_mean_of_its_events(events):
+    module = _module("spice").eval()
+    data = _data(events)
+    together = data.collate(events[:3])
+    with torch.no_grad():
+        outputs = module(together)
+        loss = float(module._terms(together, outputs)["loss"])
+        alone = [
+            float(module.loss(*rows, instance=truth[0], group=truth[1])["loss"])
+            for rows, truth in _by_event(together, outputs)
+        ]
+    assert loss == pytest.approx(np.mean(alone), rel=1e-5)
+
+
+def _by_event(batch, outputs):
+    for e in range(len(batch)):
+        rows = batch.tensor.coords[:, 0] == e
+        names = ("embeddings", "margins", "seediness")
+        yield [outputs[name][rows] for name in names], (batch.instance[rows], batch.group[rows])
+
+
 def test_learns_and_leaves_its_files(tmp_path, events):
     module = _module()
     before = _loss(module, events)
