@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.cluster import DBSCAN, HDBSCAN
 
 from sparseclust.clustering import (
@@ -152,6 +153,23 @@ def against_hdbscan(n: int, k: int, rng: np.random.Generator) -> list[Row]:
     return [(name, peer, ours, seconds(run, 1)) for peer, run in peers.items()]
 
 
+def on_tensors(events: int, device: str, rng: np.random.Generator, repeats: int) -> list[Row]:
+    """Backend torch on a batch of usual events of three classes, against the compiled loops on the host."""
+    parts = [event(1_170, 9, rng) for _ in range(3 * events)]
+    arrays = [np.concatenate(column) for column in zip(*parts)]
+    group = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    tensors = [torch.from_numpy(a).to(device) for a in (*arrays, group)]
+
+    def ours() -> Any:
+        *rows, ids = tensors
+        return cluster_embeddings(*rows, group=ids, seed_threshold=0.5, backend="torch").cpu().numpy()
+
+    host = functools.partial(cluster_embeddings, *arrays, group=group, seed_threshold=0.5)
+    if not np.array_equal(ours(), host()):
+        raise SystemExit(f"labels differ between torch on {device} and numba")
+    return [(f"torch on {device}, {events} events", "numba", seconds(ours, repeats), seconds(host, repeats))]
+
+
 def peak_bytes(run: Callable[[], Any]) -> float:
     """Most resident memory during a call beyond that before it (Linux)."""
 
@@ -227,13 +245,16 @@ def own_times(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes only, a few seconds")
-    quick = parser.parse_args().quick
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of torch")
+    options = parser.parse_args()
+    quick = options.quick
     rng = np.random.default_rng(7)
     repeats = 3 if quick else 9
     if importlib.util.find_spec("fast_hdbscan") is None:
         print("fast_hdbscan: not installed")
     rows = against_loop(3_500, 27, rng, repeats)
     rows += [] if quick else against_loop(100_000, 1_000, rng, repeats)
+    rows += on_tensors(4 if quick else 64, options.device, rng, 3)
     rows += against_hdbscan(3_500 if quick else 20_000, 27 if quick else 200, rng)
     rows += worst_cases(2_000 if quick else 100_000, rng, repeats)
     rows += narrow_leftovers(2_000 if quick else 100_000, rng)

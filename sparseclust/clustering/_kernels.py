@@ -17,11 +17,11 @@ NONE = np.int64(2**62)
 
 @numba.njit(cache=True)
 def falling_order(score):
-    """Rows by falling score, equal ones by index: a radix sort of float64, eleven bits at a time."""
+    """Rows by falling score, equal ones by index: a radix sort of float64, ten bits at a time."""
     n = score.shape[0]
-    digits = (64 + 10) // 11
+    digits = 7
     keys = np.empty(n, np.uint64)
-    counts = np.zeros((digits, 2048), np.int64)
+    counts = np.zeros((digits, 1024), np.int64)
     # Adding zero takes the sign from a negative zero, which equals the positive one.
     bits = (-score + 0.0).view(np.uint64)
     for i in range(n):
@@ -29,17 +29,17 @@ def falling_order(score):
         negative = bits[i] >> np.uint64(63) != 0
         keys[i] = ~bits[i] if negative else bits[i] | np.uint64(1 << 63)
         for k in range(digits):
-            counts[k, (keys[i] >> np.uint64(11 * k)) & np.uint64(2047)] += 1
+            counts[k, (keys[i] >> np.uint64(10 * k)) & np.uint64(1023)] += 1
     order = np.arange(n)
     sorted_keys, sorted_order = np.empty_like(keys), np.empty_like(order)
     for k in range(digits):
         if counts[k].max() == n:
             continue
         at = 0
-        for digit in range(2048):
+        for digit in range(1024):
             at, counts[k, digit] = at + counts[k, digit], at
         for i in range(n):
-            digit = (keys[i] >> np.uint64(11 * k)) & np.uint64(2047)
+            digit = (keys[i] >> np.uint64(10 * k)) & np.uint64(1023)
             sorted_keys[counts[k, digit]] = keys[i]
             sorted_order[counts[k, digit]] = order[i]
             counts[k, digit] += 1
