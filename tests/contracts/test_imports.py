@@ -41,7 +41,7 @@ def test_unknown_attribute_is_an_attribute_error():
         ("data", {"torch", "matplotlib", "plotly"}),
         ("vis", {"torch", "numba", "matplotlib", "plotly"}),
         ("sparse", {"numba", "h5py", "lightning"}),
-        ("losses", {"h5py", "lightning"}),
+        ("losses", {"numba", "h5py", "lightning"}),
         ("cli", {"torch", "numba", "lightning"}),
     ],
 )
