@@ -179,6 +179,9 @@ def cluster_embeddings(
     many dimensions are the worst case: most of those in the cells near a ball are not in it, and the time
     grows with their square.
 
+    Particles that do not touch need not compete for seeds: as ``group``, the labels
+    ``connected_components(coords, group=group)`` keep apart the connected pieces of each event and class.
+
     References
     ----------
     Koh et al., arXiv:2007.03083, section III; Neven et al., arXiv:1906.11109, section 3.
