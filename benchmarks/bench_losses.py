@@ -145,7 +145,7 @@ def time_usual_batch(events: int) -> None:
         given = problem(events, 3500, 27, trained=trained)
         ways = [ours, table, loop, chunked_mask, lovasz]
         fast, *others = interleaved([functools.partial(step, way, given) for way in ways], repeat=3)
-        names = ("table", "loop", "in chunks", "Lovasz")
+        names = ("table", "loop", "ours in chunks", "ours, Lovasz hinge")
         print(
             f"\n{events} events of 3,500 voxels and 27 clusters, {'apart' if trained else 'collapsed'}: "
             f"ours {fast:.1f} ms,",

@@ -1,4 +1,4 @@
-"""The mask term on the CPU: cost and gradients of all pairs in one compiled sweep that stores no pair."""
+"""The mask term on the CPU: cost and gradients of all pairs in one compiled sweep, without a table of pairs."""
 
 import functools
 import importlib
@@ -26,7 +26,7 @@ def mask_pairs(
     group_clusters: Tensor,
     own_weight: Tensor,
     foreign_weight: Tensor,
-    focal: bool,
+    term: str,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Sum the weighted costs of all (voxel, cluster) pairs within a group.
@@ -43,8 +43,9 @@ def mask_pairs(
         Clusters of each group; they sum to K.
     own_weight, foreign_weight : (K,) tensors of the same type
         Weight of a pair with a voxel of this cluster, and with another. Constants: no gradient.
-    focal : bool
-        Focal form of the cross-entropy, with exponent 2.
+    term : {"bce", "focal", "lovasz"}
+        Cross-entropy, its focal form with exponent 2, or the Lovasz hinge on 2p - 1 of each cluster, which
+        is weighted by ``own_weight``.
     eps : float
         As in :func:`sparseclust.losses.functional.mask_bce`, at least 1e-9.
 
@@ -59,14 +60,15 @@ def mask_pairs(
 
     Notes
     -----
-    A pair is computed in the type of the embeddings; sums of a cluster over tiles of up to 256 voxels are
-    float64. Foreign pairs with p < 2^-57 cost and push nothing. Beside the results, 8 bytes a voxel for the
-    order of the rows, and O(K).
+    A cross-entropy is computed in the type of the embeddings and summed over up to 256 voxels; the sums of a
+    cluster over these are float64, and so is all of the Lovasz hinge. Foreign pairs with p < 2^-57 cost and
+    push nothing. Beside the results, 8 bytes a voxel for the order of the rows, and O(K); for the Lovasz
+    hinge 24 bytes more for each voxel of the largest group.
     """
     tensors = (embeddings, centroids, margins, label, group, group_clusters, own_weight, foreign_weight)
     arrays = [t.detach().contiguous().numpy() for t in tensors]
     grad_embeddings = torch.zeros(embeddings.shape, dtype=embeddings.dtype)
-    sums = _sweep(arrays, focal, eps, grad_embeddings.numpy())
+    sums = _sweep(arrays, term, eps, grad_embeddings.numpy())
     cost, grad_centroids, grad_margins = (torch.from_numpy(a).to(embeddings.dtype) for a in sums)
     total = torch.tensor(sums[0].sum(), dtype=embeddings.dtype)
     return total, cost, grad_embeddings, grad_centroids, -grad_margins / margins
@@ -82,7 +84,7 @@ def _(
     group_clusters: Tensor,
     own_weight: Tensor,
     foreign_weight: Tensor,
-    focal: bool,
+    term: str,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     return (
@@ -111,42 +113,47 @@ def _scale_gradients(ctx: Any, grad_total: Tensor, *unused: Tensor | None) -> tu
 mask_pairs.register_autograd(_scale_gradients, setup_context=_keep_gradients)
 
 
-def _sweep(arrays: Sequence[Any], focal: bool, eps: float, grad_embeddings: Any) -> list[Any]:
+def _sweep(arrays: Sequence[Any], term: str, eps: float, grad_embeddings: Any) -> list[Any]:
     """Cost, gradient by centroid, and gradient by margin times minus the margin, of each cluster."""
     embeddings, centroids, margins, label, group, count, *weights = arrays
     kernels = importlib.import_module("sparseclust.losses._kernels")  # compiles, so not before it is needed
     first = np.cumsum(count) - count
     order, splits = kernels.sort_rows(label, group, first, count)
-    tiles = kernels.cut_tiles(splits, first, count)
-    inverse = np.sqrt(0.5) / margins
+    inverse = (np.sqrt(0.5) / margins).astype(embeddings.dtype)
+    clusters = (embeddings, centroids, inverse, order, splits, first, count)
     table = kernels.constants(embeddings.dtype, eps)
-    clusters = (centroids, inverse.astype(embeddings.dtype), order, splits, first, count)
-    work = np.cumsum((tiles[:, 2] - tiles[:, 1]) * count[tiles[:, 0]])
-    pairs = int(work[-1]) if len(work) else 0
-    parts = min(_PARTS, 1 + pairs // _PAIRS_PER_PART)
-    edges = np.searchsorted(work, pairs * np.arange(parts + 1) // parts)
-    edges[-1] = len(tiles)
+    tiles = kernels.cut_tiles(splits, first, count)
+    if term == "lovasz":  # shared by groups, as every cluster of a group moves all its voxels
+        work = count * np.bincount(group, minlength=len(count))
+    else:
+        work = count[tiles[:, 0]] * (tiles[:, 2] - tiles[:, 1])
+    edges = _cut(work)
+    parts = len(edges) - 1
     sums = [np.zeros((parts, *a.shape)) for a in (weights[0], centroids, centroids)]
 
     def run(part: int) -> None:
-        bits = np.empty(kernels.TILE, f"i{embeddings.itemsize}")
+        low, high = edges[part], edges[part + 1]
         cost, by_centroid, by_margin = (s[part] for s in sums)
-        kernels.mask_pairs(
-            embeddings,
-            *clusters,
-            *weights,
-            focal,
-            tiles[edges[part] : edges[part + 1]],
-            table,
-            bits,
-            grad_embeddings,
-            by_centroid,
-            by_margin,
-            cost,
-        )
+        results = (grad_embeddings, by_centroid, by_margin, cost)
+        if term == "lovasz":
+            kernels.lovasz_pairs(*clusters, weights[0], low, high, *results)
+        else:
+            bits = np.empty(kernels.TILE, f"i{embeddings.itemsize}")
+            some = tiles[low:high]
+            kernels.mask_pairs(*clusters, *weights, term == "focal", some, table, bits, *results)
 
     _in_threads(run, parts)
     return [s.sum(axis=0) for s in sums]
+
+
+def _cut(work: Any) -> Any:
+    """Cut a list of pieces of work into parts of about the same."""
+    done = np.cumsum(work)
+    total = int(done[-1]) if len(work) else 0
+    parts = min(_PARTS, 1 + total // _PAIRS_PER_PART)
+    edges = np.searchsorted(done, total * np.arange(parts + 1) // parts)
+    edges[0], edges[-1] = 0, len(work)
+    return edges
 
 
 def _in_threads(work: Callable[[int], None], parts: int) -> None:

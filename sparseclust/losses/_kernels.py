@@ -255,3 +255,58 @@ def _push(e, grad, a, slope, centre, square, m):
         one += product
         two += product * distance
     return one, two
+
+
+@numba.njit(cache=True, nogil=True)
+def lovasz_pairs(
+    embeddings, centroids, inverse, order, splits, first, count, weight, low, high,
+    grad_embeddings, grad_centroids, grad_margins, cost,
+):  # fmt: skip
+    """Weighted Lovasz hinge of 2p - 1 of the clusters of the groups ``low`` to ``high``, and its gradients.
+
+    Adds to the outputs, as :func:`mask_pairs` does; computes in float64. Room for one group, no more.
+    """
+    largest = 0
+    for g in range(low, high):
+        largest = max(largest, splits[first[g] + count[g] + g + 1] - splits[first[g] + g])
+    falling = np.empty(largest)
+    position = np.empty(largest, np.int64)
+    for g in range(low, high):
+        start, stop = splits[first[g] + g], splits[first[g] + count[g] + g + 1]
+        for k in range(first[g], first[g] + count[g]):
+            own, end = splits[k + g], splits[k + g + 1]
+            m = 0
+            for j in range(start, stop):
+                z = 0.0
+                for a in range(centroids.shape[1]):
+                    distance = np.float64(embeddings[order[j], a]) - centroids[k, a]
+                    z += (distance * inverse[k, a]) ** 2
+                if own <= j < end:
+                    falling[m] = 2.0 * math.expm1(-z)
+                elif z > _DISTANT:
+                    continue
+                else:
+                    falling[m] = -2.0 * math.exp(-z)
+                position[m] = j
+                m += 1
+            members = end - own
+            hits = 0
+            union = members
+            for r in np.argsort(falling[:m]):
+                row = order[position[r]]
+                error = -falling[r]
+                if own <= position[r] < end:
+                    step = weight[k] / union
+                    slope = step * (2.0 - error)
+                    hits += 1
+                else:
+                    step = weight[k] * (members - hits) / (union * (union + 1.0))
+                    slope = -step * error
+                    union += 1
+                cost[k] += step * error
+                for a in range(centroids.shape[1]):
+                    distance = np.float64(embeddings[row, a]) - centroids[k, a]
+                    gradient = slope * 2.0 * inverse[k, a] * inverse[k, a] * distance
+                    grad_embeddings[row, a] += gradient
+                    grad_centroids[k, a] -= gradient
+                    grad_margins[k, a] += gradient * distance

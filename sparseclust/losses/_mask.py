@@ -56,12 +56,12 @@ def mask_cost(
 ) -> tuple[Tensor, Tensor]:
     """Sum of the weighted costs, and what each cluster (K,) contributes to it, detached.
 
-    ``fused`` is for tensors on the CPU, and not for the Lovasz hinge, which sorts.
+    ``fused`` is for tensors on the CPU.
     """
+    if fused:
+        return _fused(term, embeddings, kernels, part)
     if term == "lovasz":
         cost = _lovasz(embeddings, kernels, part, max_pairs)
-    elif fused:
-        return _fused(term, embeddings, kernels, part)
     else:
         cost = _chunked(term, embeddings, kernels, part, max_pairs)
     return cost.sum(), cost.detach()
@@ -77,9 +77,9 @@ def _fused(term: MaskTerm, embeddings: Tensor, kernels: Kernels, part: Partition
         part.label,
         part.group,
         part.group_clusters,
-        kernels.own_weight,
+        kernels.weight if term == "lovasz" else kernels.own_weight,
         kernels.foreign_weight,
-        term == "focal",
+        term,
         _EPS,
     )
     return total, cost

@@ -56,9 +56,9 @@ class SpatialEmbeddingLoss(nn.Module):
     of [2]_; its gradient fades like p, so on its own it leaves a member far from its centroid where it is.
 
     Time grows with the pairs :math:`\sum_g n_g K_g`, memory with the voxels. No table of pairs is stored: on
-    the CPU one compiled sweep makes the cross-entropies and their gradients, so that they can be
-    differentiated once; elsewhere, and for the Lovasz hinge, pairs are worked on in bounded chunks, and
-    once more in the backward pass. bfloat16 and float16 are computed in float32.
+    the CPU one compiled sweep makes the mask term and its gradients, so that it can be differentiated once;
+    elsewhere pairs are worked on in bounded chunks, and once more in the backward pass. bfloat16 and float16
+    are computed in float32.
 
     References
     ----------

@@ -38,12 +38,10 @@ def _problem(
     return embeddings, Kernels(centroids, margins, *weights, weights[0]), part
 
 
-def _op_arguments(
-    embeddings: torch.Tensor, kernels: Kernels, part: Partition, focal: bool
-) -> tuple[Any, ...]:
+def _op_arguments(embeddings: torch.Tensor, kernels: Kernels, part: Partition, term: str) -> tuple[Any, ...]:
     return (
         *(embeddings, kernels.centroids, kernels.margins, part.label, part.group, part.group_clusters),
-        *(kernels.own_weight, kernels.foreign_weight, focal, 1e-6),
+        *(kernels.own_weight, kernels.foreign_weight, term, 1e-6),
     )
 
 
@@ -66,7 +64,7 @@ def _wide(problem: tuple[torch.Tensor, Kernels, Partition]) -> tuple[torch.Tenso
     return embeddings.detach().double().requires_grad_(), kernels, part
 
 
-@pytest.mark.parametrize("term", ["bce", "focal"])
+@pytest.mark.parametrize("term", ["bce", "focal", "lovasz"])
 @pytest.mark.parametrize("spread", [0.0, 0.1, 3.0, 100.0])
 @pytest.mark.parametrize(("n", "clusters", "groups"), [(1, 1, 1), (7, 3, 2), (300, 4, 3), (1500, 40, 2)])
 def test_equals_the_chunked_path(term: Any, spread: float, n: int, clusters: int, groups: int) -> None:
@@ -82,7 +80,7 @@ def test_equals_the_chunked_path(term: Any, spread: float, n: int, clusters: int
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12 * max(scale, 1e-3))
 
 
-@pytest.mark.parametrize("term", ["bce", "focal"])
+@pytest.mark.parametrize("term", ["bce", "focal", "lovasz"])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 10.0])
 def test_float32_loses_no_more_than_its_rounding(term: Any, spread: float) -> None:
     problem = _problem(3000, 30, 2, spread=spread, dtype=torch.float32)
@@ -92,13 +90,13 @@ def test_float32_loses_no_more_than_its_rounding(term: Any, spread: float) -> No
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=2e-6 * float(theirs.abs().max()))
 
 
-@pytest.mark.parametrize("focal", [False, True])
-def test_gradcheck(focal: bool) -> None:
+@pytest.mark.parametrize("term", ["bce", "focal", "lovasz"])
+def test_gradcheck(term: str) -> None:
     embeddings, kernels, part = _problem(12, 3, 3)
     leaves = (embeddings, kernels.centroids, kernels.margins)
 
     def total(*leaves: torch.Tensor) -> torch.Tensor:
-        return mask_pairs(*leaves, *_op_arguments(embeddings, kernels, part, focal)[3:])[0]
+        return mask_pairs(*leaves, *_op_arguments(embeddings, kernels, part, term)[3:])[0]
 
     assert torch.autograd.gradcheck(total, leaves)
 
@@ -106,24 +104,25 @@ def test_gradcheck(focal: bool) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_registrations(dtype: torch.dtype) -> None:
-    torch.library.opcheck(mask_pairs, _op_arguments(*_problem(50, 3, 3, dtype=dtype), False))
+    torch.library.opcheck(mask_pairs, _op_arguments(*_problem(50, 3, 3, dtype=dtype), "bce"))
 
 
 def test_second_derivatives_are_refused() -> None:
     embeddings, kernels, part = _problem(50, 3, 3)
-    total, *_ = mask_pairs(*_op_arguments(embeddings, kernels, part, False))
+    total, *_ = mask_pairs(*_op_arguments(embeddings, kernels, part, "bce"))
     with pytest.raises(NotImplementedError, match="no second derivative"):
         torch.autograd.grad(total, embeddings, create_graph=True)
 
 
-def test_threads_change_no_bit() -> None:
+@pytest.mark.parametrize("term", ["bce", "lovasz"])
+def test_threads_change_no_bit(term: Any) -> None:
     problem = _problem(20_000, 60, 3, dtype=torch.float32)
     before = torch.get_num_threads()
     try:
         results = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(_results("bce", problem, fused=True))
+            results.append(_results(term, problem, fused=True))
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
