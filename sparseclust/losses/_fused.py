@@ -1,4 +1,4 @@
-"""The mask term on the CPU: cost and gradients of all pairs in one compiled sweep, without a table of pairs."""
+"""The mask term on the CPU: cost and gradients of all pairs in one compiled sweep that keeps no pair."""
 
 import functools
 import importlib
