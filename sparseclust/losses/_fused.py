@@ -104,8 +104,8 @@ def _keep_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
 def _scale_gradients(ctx: Any, grad_total: Tensor, *unused: Tensor | None) -> tuple[Tensor | None, ...]:
     if torch.is_grad_enabled():
         raise NotImplementedError(
-            "the fused mask term has no second derivative; call backward without create_graph, or move the "
-            "tensors to another device, where the term is made of differentiable parts"
+            "the compiled mask term has no second derivative; call backward without create_graph, or set "
+            "fused = False on the SpatialEmbeddingLoss"
         )
     return (*(grad_total * gradient for gradient in ctx.saved_tensors), *[None] * 7)
 

@@ -37,6 +37,12 @@ class SpatialEmbeddingLoss(nn.Module):
     smooth : {"squared", "l1"}
         Distance of a margin to the mean of its cluster.
 
+    Attributes
+    ----------
+    fused : bool
+        Whether the mask term is compiled on the CPU, True to begin with. False is slower, and differentiable
+        more than once.
+
     Notes
     -----
     Let :math:`\mu_k, \sigma_k` be the mean embedding and mean margin of cluster k, attached to the graph,

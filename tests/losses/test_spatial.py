@@ -170,6 +170,23 @@ def test_order_and_ids_do_not_matter(mask: Any) -> None:
         torch.testing.assert_close(moved, gradient[order], rtol=1e-9, atol=1e-14)
 
 
+@pytest.mark.parametrize("mask", ["bce", "focal"])
+def test_second_derivatives_without_the_compiled_term(mask: Any) -> None:
+    inputs = _inputs(9, seed=3, ids=3, groups=2)
+    loss = _one_term("mask", mask=mask)
+    loss.fused = False
+
+    def function(embeddings: torch.Tensor, margins: torch.Tensor) -> torch.Tensor:
+        return loss(**{**inputs, "embeddings": embeddings, "margins": margins})["loss"]
+
+    assert torch.autograd.gradgradcheck(function, (inputs["embeddings"], inputs["margins"]))
+    loss.fused = True
+    with pytest.raises(NotImplementedError, match="fused = False"):
+        torch.autograd.grad(
+            function(inputs["embeddings"], inputs["margins"]), inputs["margins"], create_graph=True
+        )
+
+
 @pytest.mark.parametrize("scale", [1, 3, 1 << 40])
 def test_dense_ids_are_those_of_unique(scale: int) -> None:
     generator = torch.Generator().manual_seed(0)
