@@ -2,6 +2,7 @@
 
 Outputs are compared first. Engines take turns in one process; times are medians, CPU time on one thread
 by default, so a busy machine changes them little; ``--threads 2`` prints wall time instead.
+With THP_MEM_ALLOC_ENABLE=1 torch takes huge pages, which matters from about 10^6 voxels.
 Run: python benchmarks/bench_sparse.py [--quick] [--threads N]
 """
 
@@ -41,6 +42,7 @@ def main() -> None:
     check_equality(track_voxels(2, 1000))
     time_maps([10**4] if quick else [10**4, 10**5, 10**6])
     time_layers(track_voxels(4, 2000 if quick else 10_000))
+    time_scaling([10**4, 10**5] if quick else [10**4, 10**5, 10**6])
     for size in (2000,) if quick else (2000, 10_000, 50_000):
         for filters in (16,) if quick else (16, 32):
             time_network(track_voxels(4, size), filters)
@@ -124,6 +126,22 @@ def time_layers(coords: Tensor) -> None:
             f"  {channels:3} channels: products {base:.1f}",
             *(f"| {e} {t:.1f} ({t / base:.2f})" for e, t in zip(ENGINES, times)),
         )
+
+
+def time_scaling(sizes: list[int], channels: int = 32) -> None:
+    print(
+        f"\nsubmanifold 3^3, {channels} channels, forward + backward, default engine: microseconds per voxel"
+    )
+    works = []
+    for size in sizes:
+        # As many events as keep the density of one event of 10^4 voxels.
+        coords = track_voxels(max(1, size // 10_000), min(size, 10_000))
+        kernel_map = submanifold_map(coords, 3)
+        feats = torch.randn(len(coords), channels, requires_grad=True)
+        weight = torch.randn(27, channels, channels, requires_grad=True)
+        works.append(lambda f=feats, w=weight, m=kernel_map: sparse_conv(f, w, m).sum().backward())
+    for size, took in zip(sizes, interleaved(works, repeat=5)):
+        print(f"  {size:9,} voxels {1e3 * took / size:.2f}")
 
 
 def time_network(coords: Tensor, filters: int) -> None:

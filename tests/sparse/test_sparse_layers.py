@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from sparseclust.sparse import (
     BatchNorm,
@@ -140,3 +141,17 @@ def test_layers_refuse_what_does_not_fit(make_coords):
 
 def test_reprs_name_the_arguments():
     assert repr(SubmanifoldConv(2, 4, 5)) == "SubmanifoldConv(2, 4, 5, ndim=3, bias=False)"
+
+
+def test_checkpointing_changes_no_gradient(make_coords):
+    coords, layers = make_coords(3), UpAndDown(3)
+    gradients = []
+    for run in (
+        lambda x: layers(x).feats,
+        lambda x: checkpoint(lambda x: layers(x).feats, x, use_reentrant=False),
+    ):
+        feats = torch.linspace(-1, 1, 2 * len(coords)).view(-1, 2).requires_grad_()
+        loss = run(SparseTensor(feats, coords)).square().sum()
+        gradients.append(torch.autograd.grad(loss, [feats, *layers.parameters()]))
+    for plain, recomputed in zip(*gradients, strict=True):
+        assert torch.equal(plain, recomputed)
