@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 # A few hundred bytes a pair live while a chunk is worked on. Chunks that fit a cache are the fastest on the
 # CPU; elsewhere each should outlast the launch of its kernels.
-_MAX_PAIRS_CPU = 1 << 15
+_MAX_PAIRS_CPU = 1 << 14
 _MAX_PAIRS = 1 << 22
 
 
