@@ -1,6 +1,6 @@
 """From embeddings to clusters, and from voxels to connected pieces, on NumPy arrays or torch tensors."""
 
-from sparseclust.clustering._affinity import AffinityGraphClusterer
+from sparseclust.clustering._affinity import AffinityGraphClusterer, kernel_affinity
 from sparseclust.clustering._clusterer import GaussianKernelClusterer
 from sparseclust.clustering._gaussian import cluster_embeddings, gaussian_kernel
 from sparseclust.clustering._neighbours import connected_components, dbscan_voxels, neighbour_edges
@@ -14,6 +14,7 @@ __all__ = [
     "connected_components",
     "dbscan_voxels",
     "gaussian_kernel",
+    "kernel_affinity",
     "merge_touching",
     "neighbour_edges",
     "refine",

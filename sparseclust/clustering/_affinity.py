@@ -14,6 +14,48 @@ from sparseclust.clustering._parameters import Parameters
 from sparseclust.clustering._validate import IntArray
 
 
+@accepts_tensors
+def kernel_affinity(edges: Array, embeddings: Array, margins: Array) -> npt.NDArray[Any]:
+    """Affinity of edges from the embeddings and margins of their ends, for :class:`AffinityGraphClusterer`.
+
+    Parameters
+    ----------
+    edges : (2, m) integers
+        Rows at the two ends of each edge, as from :func:`neighbour_edges`.
+    embeddings : (n, d) float
+    margins : (n,), (n, 1) or (n, d) float
+        Width ``sigma`` of each point's kernel, in units of the embedding; with ``d`` columns per axis.
+
+    Returns
+    -------
+    affinity : (m,) float64
+        Overlap ``exp(-|e_a - e_b|^2 / 2 (sigma_a^2 + sigma_b^2))`` of the kernels of both ends: 1 for equal
+        embeddings, also where both widths are zero, towards 0 far apart.
+
+    Raises
+    ------
+    ValueError
+        If an edge leads outside the rows, shapes do not fit, an embedding is not finite, or a margin is
+        negative or NaN.
+    TypeError
+        If edges are no integers.
+
+    Examples
+    --------
+    >>> from sparseclust.clustering import kernel_affinity
+    >>> kernel_affinity([[0, 1], [1, 2]], [[0.0], [0.1], [1.0]], [0.1, 0.1, 0.1]).round(3).tolist()
+    [0.779, 0.0]
+    """
+    x = check.embedding_rows(embeddings)
+    sigma = check.margin_rows(margins, *x.shape)
+    first, second = check.edge_rows(edges, len(x))
+    apart = x[first] - x[second]
+    variance = np.square(sigma[first]) + np.square(sigma[second])
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        exponent = np.where(apart == 0, 0.0, np.square(apart) / variance).sum(axis=1)
+    return np.asarray(np.exp(-0.5 * exponent))
+
+
 @dataclasses.dataclass(eq=False, kw_only=True)
 class AffinityGraphClusterer(Parameters):
     """Join along strong edges, then absorb small pieces along their strongest edge.
