@@ -156,11 +156,12 @@ def check_equality() -> None:
 def time_one_group(voxels: int, clusters: int) -> None:
     for trained in (True, False):
         given = problem(1, voxels, clusters, trained=trained)
-        ways = [ours, loop]
-        fast, slow = interleaved([functools.partial(step, way, given) for way in ways], repeat=3)
+        works = [mask_term(given), *(functools.partial(step, way, given) for way in (ours, loop))]
+        mask, whole, slow = interleaved(works, repeat=3)
         print(
             f"\none group, {voxels:,} voxels, {clusters:,} clusters, {'apart' if trained else 'collapsed'}: "
-            f"ours {fast:.0f} ms, loop {slow:.0f} ms ({slow / fast:.0f} x)"
+            f"mask term {mask:.0f} ms ({slow / mask:.0f} x), "
+            f"whole loss {whole:.0f} ms ({slow / whole:.0f} x), loop {slow:.0f} ms"
         )
 
 
