@@ -2,7 +2,7 @@
 #
 #   make demo                 simulate, train, predict, score and draw: demo/report.html
 #   make demo DATA=file.h5    the same, on your own file
-#   make test                 the tests (about ten minutes on two cores)
+#   make test                 the tests (two or three minutes on two cores)
 #   make check                style, types, architecture
 #   make docs                 the pages: docs/_build/html/index.html
 #   make bench                speed and memory, beside peers; LAYERS="metrics" BENCH_ARGS=--quick for a part of it
