@@ -47,6 +47,8 @@ def evaluate(
         if model is None
         else Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
     )
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     for name in files:
         events = open_events(name, label=label)
         kept: list[Prediction] = []

@@ -56,6 +56,8 @@ def tune(
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     target = model.with_name(f"{model.stem}.tuned.pt") if output is None else output
+    if plot is not None:
+        plot.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
     if not isinstance(predictor.clusterer, GaussianKernelClusterer):
         raise ValueError(

@@ -56,7 +56,7 @@ def test_predict_and_evaluate(folder, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(folder / "out" / "events.pred.h5")]) == 0
     from_file = capsys.readouterr().out
-    page = folder / "report.html"
+    page = folder / "new" / "report.html"
     assert main(["evaluate", str(inputs), "--model", str(model), "--report", str(page), "--shown", "2"]) == 0
     from_model = capsys.readouterr().out
     assert from_file.splitlines()[1:] == from_model.splitlines()[1 : len(from_file.splitlines())]
