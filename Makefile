@@ -54,7 +54,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow and not gpu" --doctest-modules tests sparseclust
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu
