@@ -24,7 +24,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     edge_loss : torch.nn.Module, optional
         Of the affinities; by default :class:`sparseclust.losses.EdgeAffinityLoss` as it comes.
     clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
-        Makes the labels that validation scores, and those of the trained predictor.
+        Makes the labels that validation scores, and those of the trained predictor. The default, an
+        AffinityGraphClusterer, needs a network that scores edges.
     learning_rate : float
         Peak rate of AdamW.
     weight_decay : float
