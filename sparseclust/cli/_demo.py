@@ -58,10 +58,15 @@ def demo(
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     """
+    if min(events, test_events) < 1 or shown < 0:
+        raise ValueError(
+            "events and test_events must be at least 1 and shown at least 0, "
+            f"got {events}, {test_events} and {shown}"
+        )
+    network = NetworkOptions()
     samples: dict[str, Sequence[Event]] = {}
     if data is not None:  # first, so that a wrong file is known before minutes of work
-        mine = open_events(data, label=label)
-        samples[data.name] = [mine[i] for i in range(min(test_events, len(mine)))]
+        samples[data.name] = _own_events(data, label, test_events, network)
     output.mkdir(parents=True, exist_ok=True)
     print("1/4 simulate (the first run compiles the transport: half a minute without a sign of life)")
     simulate(output / "train" / "pilarnet.h5", events=events, seed=seed)
@@ -72,7 +77,6 @@ def demo(
         simulate(path, events=test_events, mix=mix, first=_UNSEEN, seed=seed)
         samples[f"simulated, {mix} mix"] = open_events(path)
     print(f"2/4 train for {minutes:g} minutes")
-    network = NetworkOptions()
     train(
         str(output / "train" / "*.h5"),
         validation=str(output / "validation.h5"),
@@ -98,10 +102,25 @@ def demo(
     write_comparison(
         page, title="sparseclust demo", tables=tables, events=report, notes=[_ABOUT.format(minutes=minutes)]
     )
-    _picture(output / "event.png", report[-1][1][0])
+    _picture(output / "event.png", predictions[0])
     print(f"report: {page.resolve()}")
     print(f"next:   sparseclust predict YOUR_FILE.h5 --model {output / 'model.pt'}")
     print("        sparseclust train --help  (the demo stops long before the network is fully trained)")
+
+
+def _own_events(
+    path: Path, label: Literal["fragment", "group", "interaction"], n: int, network: NetworkOptions
+) -> list[Event]:
+    """Read the user's first events, and see that the network of the demo can take them."""
+    source = open_events(path, label=label)
+    events = [source[i] for i in range(min(n, len(source)))]
+    for i, event in enumerate(events):
+        if event.ndim != 3 or (network.input_classes and event.semantic is None):
+            raise ValueError(
+                f"{path}, event {i}: the demo's network takes 3D events with semantic classes, got {event}; "
+                "train one of your own with: sparseclust train --network.input_classes 0"
+            )
+    return events
 
 
 def _picture(path: Path, prediction: Prediction) -> None:

@@ -50,7 +50,8 @@ def evaluate(
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     for name in files:
-        events = open_events(name, label=label)
+        size = 768 if predictor is None else predictor.inputs.spatial_size
+        events = open_events(name, label=label, spatial_size=size)
         kept: list[Prediction] = []
         predictions = _keep(_labelled(name, events, predictor), kept, shown if report else 0)
         tables = evaluate_predictions(progress(predictions, total=len(events), what=Path(name).name))

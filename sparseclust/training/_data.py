@@ -32,6 +32,11 @@ class EventDataModule(lightning.LightningDataModule):
         Semantic classes that the network sees.
     seed : int
         Of the shuffling and the transforms.
+
+    Raises
+    ------
+    ValueError
+        If there are no training events.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class EventDataModule(lightning.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if len(train) == 0:
+            raise ValueError("there are no training events")
         self.train_set = VoxelDataset(train, transform=transform, classes=classes, seed=seed)
         self.val_set = VoxelDataset(val, classes=classes)
         self.inputs = inputs

@@ -66,6 +66,22 @@ def test_predict_and_evaluate(folder, capsys):
     assert "events.h5, event 2" not in page.read_text()
 
 
+def test_evaluation_knows_the_volume_of_the_model(folder, tmp_path, capsys):
+    """A PILArNet file with voxels outside the volume that the model was trained for is refused by name."""
+    path = tmp_path / "large.h5"
+    with h5py.File(path, "w") as file:
+        rows = h5py.vlen_dtype(np.float32)
+        point = file.create_dataset("point", (1,), rows)
+        point[0] = np.array([int(SIZE), 0, 0, 1, 1, 0, 0, 3], np.float32)
+        cluster = file.create_dataset("cluster", (1,), h5py.vlen_dtype(np.int64))
+        cluster[0] = np.array([1, 0, 0, 0, 1, 2])
+    for command in (["evaluate"], ["predict", "--output", str(tmp_path)]):
+        err = _failure(capsys, *command, path, "--model", folder / "model.pt")
+        assert "large.h5" in err
+        assert SIZE in err
+    assert main(["evaluate", str(path)]) == 2  # fits the default volume, but holds no predictions
+
+
 def test_several_inputs_go_to_a_folder(folder, tmp_path):
     one, two = (str(folder / "events.h5") for _ in range(2))
     model = ["--model", str(folder / "model.pt")]

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from sparseclust.cli import main
 from sparseclust.data import Event, write_events
 from sparseclust.data.simulation import EventGenerator
@@ -34,12 +36,27 @@ def test_demo_on_events_without_truth(tmp_path, capsys):
     known = EventGenerator("single:mu-", rng=1).event()
     mine = tmp_path / "mine.h5"
     write_events(mine, [Event(known.coords, known.feats, known.semantic)])
-    assert main(["demo", "--data", str(mine), "--output", str(tmp_path / "demo"), *SHORT]) == 0
+    options = [*SHORT[:-1], "0"]  # no events in the report
+    assert main(["demo", "--data", str(mine), "--output", str(tmp_path / "demo"), *options]) == 0
     assert "mine.h5: 1 event" not in capsys.readouterr().out
-    assert "mine.h5, event 0" in (tmp_path / "demo" / "report.html").read_text()
+    assert "mine.h5, event 0" not in (tmp_path / "demo" / "report.html").read_text()
+    assert (tmp_path / "demo" / "event.png").exists()
 
 
 def test_wrong_data_is_known_before_any_work(tmp_path, capsys):
-    assert main(["demo", "--data", str(tmp_path / "no.h5"), "--output", str(tmp_path / "demo")]) == 2
-    assert "no.h5" in capsys.readouterr().err
+    known = EventGenerator("single:mu-", rng=1).event()
+    write_events(tmp_path / "classless.h5", [known, Event(known.coords, known.feats)])
+    write_events(tmp_path / "flat.h5", [Event(known.coords[:0, :2], known.feats[:0], known.semantic[:0])])
+    for name, complaint in {"no": "no such file", "classless": "event 1", "flat": "3D"}.items():
+        arguments = ["demo", "--data", str(tmp_path / f"{name}.h5"), "--output", str(tmp_path / "demo")]
+        assert main(arguments) == 2
+        err = capsys.readouterr().err
+        assert f"{name}.h5" in err
+        assert complaint in err
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("option", ["--events=0", "--test_events=0", "--shown=-1"])
+def test_wrong_numbers_are_known_before_any_work(tmp_path, option):
+    assert main(["demo", "--output", str(tmp_path / "demo"), option]) == 2
     assert not (tmp_path / "demo").exists()

@@ -148,6 +148,11 @@ def test_empty_and_tiny_events_train(tmp_path, events):
     assert all(torch.isfinite(w).all() for w in weights)
 
 
+def test_events_are_needed(events):
+    with pytest.raises(ValueError, match="no training events"):
+        EventDataModule([], events, inputs=VoxelInputs(SIZE))
+
+
 def test_truth_is_needed(tmp_path, events):
     blind = [Event(e.coords, e.feats, e.semantic) for e in events]
     with pytest.raises(ValueError, match="true instances"):
