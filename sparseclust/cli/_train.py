@@ -14,8 +14,8 @@ from sparseclust.models import BranchedNet, create_model
 from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule
 from sparseclust.training import train as run_training
 
-# Chosen on simulated events for a network trained for minutes: 0.5 cuts too little at crowded vertices, 0.9 too
-# much elsewhere.
+# Chosen on simulated events for a network trained for minutes: 0.5 cuts too little at crowded vertices, 0.9
+# cuts too much elsewhere.
 _EDGE_CLUSTERER = AffinityGraphClusterer(threshold=0.7)
 
 MaskTerm = Literal["bce", "focal", "lovasz"]
