@@ -140,7 +140,16 @@ class EventGenerator:
         """Deposits and particle records; an event that fills its buffers is repeated with larger ones."""
         tables = tabulate(LIQUID_ARGON)
         size, voxel = self.spatial_size, self.voxel_size
-        detector = Detector(size, size + 2, voxel, LIQUID_ARGON.xi, LIQUID_ARGON.radiation_length)
+        medium = LIQUID_ARGON
+        detector = Detector(
+            size,
+            size + 2,
+            voxel,
+            medium.xi,
+            medium.radiation_length,
+            medium.rutherford,
+            medium.nuclear_radius,
+        )
         start = _records(primaries)
         capacity = CAPACITY
         while True:

@@ -49,6 +49,7 @@ MARGIN_HEAVY, MARGIN_ELECTRON = 60.0, 5.0  # cm around the volume within which p
 AT_REST = 1e-4  # MeV
 HADRON_CUT = 1.0  # MeV, slower hadrons do not interact in flight
 HIGHLAND = 13.6 * 0.94  # MeV; the logarithm of the Highland formula frozen at a path of 3 cm
+TAIL = 4.0  # widths of that core beyond which scatters are single
 MU_CAPTURE = 0.74  # fraction of stopped mu- that an argon nucleus captures
 MICHEL_ENDPOINT = 52.83  # MeV, total energy
 PION_DECAY_MUON = 4.12  # MeV, kinetic energy of the muon of a pion that decays at rest
@@ -69,6 +70,7 @@ def transport_electron(run, i, code, energy, position, direction):
         loss = min(loss + step * look_up(run.tables, SOFT_LOSS, place), energy)
         angle = scattering_angle(run, energy, ELECTRON_MASS, step)
         position, direction = move(run, i, position, direction, step, loss, angle)
+        direction = scatter_hard(run, energy, ELECTRON_MASS, step, direction)
         delta = knock_on(run, energy, ELECTRON_MASS, maximum, step)
         energy -= loss
         if 0.0 < delta < energy:
@@ -101,6 +103,7 @@ def transport_heavy(run, i, code, energy, position, direction):
             loss = energy
         angle = scattering_angle(run, energy, mass, step)
         position, direction = move(run, i, position, direction, step, loss, angle)
+        direction = scatter_hard(run, energy, mass, step, direction)
         delta = knock_on(run, energy, mass, maximum, step)
         energy -= loss
         if 0.0 < delta < energy:
@@ -156,6 +159,34 @@ def scattering_angle(run, energy, mass, step):
     momentum_beta = energy * (energy + 2.0 * mass) / (energy + mass)
     width = HIGHLAND / momentum_beta * math.sqrt(step / run.detector.radiation_length)
     return width * math.sqrt(2.0 * exponential(run.stream))
+
+
+@numba.njit(cache=True)
+def scatter_hard(run, energy, mass, step, direction):
+    """Direction after at most one single scatter beyond the Gaussian core.
+
+    Rutherford's cross-section with the spin factor 1 - beta^2 sin^2(theta / 2) of Mott and a Gaussian form
+    factor of the nucleus, beyond ``TAIL`` widths of the core of a 3 cm path: some 1 % of such paths (Bethe
+    1953 on Moliere's theory). Electrons below some 8 MeV have a core so wide that nothing is beyond it.
+    """
+    momentum_beta = energy * (energy + 2.0 * mass) / (energy + mass)
+    cut = TAIL * HIGHLAND / momentum_beta * math.sqrt(3.0 / run.detector.radiation_length)
+    if cut >= math.pi:
+        return direction
+    s = math.sin(0.5 * cut)
+    span = 1.0 / (s * s) - 1.0
+    rate = run.detector.rutherford / (momentum_beta * momentum_beta) * span
+    if uniform(run.stream) > step * rate:
+        return direction
+    # s = sin^2(theta / 2): the cross-section is flat in 1 / s.
+    s = 1.0 / (1.0 + uniform(run.stream) * span)
+    squared_momentum = energy * (energy + 2.0 * mass)
+    b2 = momentum_beta * momentum_beta / squared_momentum
+    radius = run.detector.nuclear_radius
+    accepted = (1.0 - b2 * s) * math.exp(-4.0 / 3.0 * squared_momentum * s * radius * radius)
+    if uniform(run.stream) > accepted:
+        return direction
+    return rotate(direction, 1.0 - 2.0 * s, 2.0 * math.pi * uniform(run.stream))
 
 
 @numba.njit(cache=True)

@@ -8,6 +8,7 @@ import math
 
 import numba
 
+from sparseclust.data.simulation._kernels_neutrons import transport_neutron
 from sparseclust.data.simulation._kernels_particles import (
     DECAY,
     GAMMA,
@@ -17,23 +18,19 @@ from sparseclust.data.simulation._kernels_particles import (
     PI_ZERO_MASS,
     PION_MASS,
     PROTON,
-    advance,
     isotropic,
     push,
     rotate,
 )
 from sparseclust.data.simulation._kernels_random import exponential, poisson, uniform
 
-NEUTRON_PATH = 25.0  # cm, mean distance at which a neutron of a star shows by a photon
+NEUTRON_SHARE = 0.15  # mean kinetic energy of a neutron from a star, of the energy of the star
 CHARGE_EXCHANGE = 0.12
 
 
 @numba.njit(cache=True)
 def capture_star(run, i, energy, position):
-    """Break-up of an excited nucleus: evaporated protons, photons of some MeV, and neutrons.
-
-    A neutron is not followed: it appears as the photon of the inelastic collision that it makes further on.
-    """
+    """Break-up of an excited nucleus: evaporated protons, photons of some MeV, and neutrons."""
     for _ in range(poisson(run.stream, 0.25 + energy / 250.0)):
         proton = 0.22 * energy * exponential(run.stream)
         if 3.0 < proton < energy:
@@ -43,8 +40,7 @@ def capture_star(run, i, energy, position):
         photon = 0.5 + 2.0 * exponential(run.stream)
         push(run, GAMMA, i, NUCLEAR, photon, position, isotropic(run.stream))
     for _ in range(poisson(run.stream, 1.5 + energy / 35.0)):
-        there = advance(position, isotropic(run.stream), NEUTRON_PATH * exponential(run.stream))
-        push(run, GAMMA, i, NUCLEAR, 0.4 + 1.2 * exponential(run.stream), there, isotropic(run.stream))
+        transport_neutron(run, i, NEUTRON_SHARE * energy * exponential(run.stream), position)
 
 
 @numba.njit(cache=True)

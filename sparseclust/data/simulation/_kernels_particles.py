@@ -63,6 +63,8 @@ class Detector(NamedTuple):
     voxel_size: float  # cm
     xi: float  # MeV/cm, Landau's xi per path length at beta = 1
     radiation_length: float  # cm
+    rutherford: float  # MeV2/cm, see Material.rutherford
+    nuclear_radius: float  # root mean square, 1/MeV
 
 
 class Run(NamedTuple):

@@ -71,6 +71,17 @@ class Material:
         return 0.5 * BETHE_K * self.z / self.a * self.density
 
     @property
+    def rutherford(self) -> float:
+        """Single scatters beyond theta per cm, times (beta p)^2 tan^2(theta / 2): MeV2/cm."""
+        squared = ELECTRON_RADIUS_SQUARED * ELECTRON_MASS**2
+        return np.pi * squared * self.z * (self.z + 1.0) * self.atoms
+
+    @property
+    def nuclear_radius(self) -> float:
+        """Root mean square charge radius in 1/MeV, 0.94 fm A^(1/3)."""
+        return 0.94 * self.a ** (1.0 / 3.0) / 197.327
+
+    @property
     def pair_scale(self) -> float:
         """Scale of radiation and pair production, alpha r_e^2 Z (Z + 1) N in 1/cm."""
         return FINE_STRUCTURE * ELECTRON_RADIUS_SQUARED * self.z * (self.z + 1.0) * self.atoms
