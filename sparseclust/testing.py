@@ -132,7 +132,7 @@ def _check_levels(encoder: Encoder, x: SparseTensor) -> None:
     )
     _promise(torch.equal(pyramid[0].coords, x.coords), "the finest level has the rows of the input")
     for fine, coarse in itertools.pairwise(pyramid):
-        _promise(coarse.stride > fine.stride, "levels go from fine to coarse")
+        _promise(coarse.level.stride > fine.level.stride, "levels go from fine to coarse")
         _promise(len(coarse) <= len(fine), "a coarser level has no more voxels")
 
 

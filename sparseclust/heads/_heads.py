@@ -83,7 +83,8 @@ class EmbeddingHead(nn.Module):
             )
         total = torch.promote_types(dtype, torch.float32)
         scale = 2.0 / torch.tensor(self.sizes, dtype=total, device=features.device)
-        places = (features.coords[:, 1:].to(total) + 0.5) * features.stride * scale - 1.0
+        stride = features.coords.new_tensor(features.stride)
+        places = (features.coords[:, 1:].to(total) + 0.5) * stride * scale - 1.0
         return nn.functional.pad(places, (0, self.dim - ndim))
 
 

@@ -2,8 +2,8 @@
 
 from sparseclust.sparse._batch import cat, coalesce, collate
 from sparseclust.sparse._conv import sparse_conv
-from sparseclust.sparse._layers import InverseConv, StridedConv, SubmanifoldConv
-from sparseclust.sparse._maps import KernelMap, strided_map, submanifold_map
+from sparseclust.sparse._layers import GenerativeConv, InverseConv, StridedConv, SubmanifoldConv
+from sparseclust.sparse._maps import KernelMap, generative_map, strided_map, submanifold_map
 from sparseclust.sparse._norms import (
     BatchNorm,
     Dropout,
@@ -20,6 +20,7 @@ from sparseclust.sparse.engines import available_engines, use_engine
 __all__ = [
     "BatchNorm",
     "Dropout",
+    "GenerativeConv",
     "GlobalPool",
     "InverseConv",
     "KernelMap",
@@ -35,6 +36,7 @@ __all__ = [
     "cat",
     "coalesce",
     "collate",
+    "generative_map",
     "sparse_conv",
     "strided_map",
     "submanifold_map",

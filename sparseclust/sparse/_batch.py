@@ -37,7 +37,7 @@ def cat(tensors: Sequence[SparseTensor]) -> SparseTensor:
     >>> cat([x, x]).coords.tolist()
     [[0, 7, 7, 7], [1, 7, 7, 7]]
     """
-    shapes = {(x.ndim, x.feats.shape[1], x.stride) for x in tensors}
+    shapes = {(x.ndim, x.feats.shape[1], x.level.stride) for x in tensors}
     if len(shapes) != 1:
         raise ValueError(
             f"cat needs tensors of one (ndim, features, stride), got {sorted(shapes) or 'no tensor'}"

@@ -1,11 +1,11 @@
 """Kernel maps: which input row meets which output row under which kernel offset."""
 
 import dataclasses
-import itertools
 
 import torch
 from torch import Tensor
 
+from sparseclust.sparse._windows import PerAxis, Window, per_axis
 from sparseclust.sparse.engines import select_engine
 
 
@@ -23,10 +23,11 @@ class KernelMap:
         Number of input and of output rows.
     offsets : (k, ndim) int64, on the CPU
         The kernel offsets in the order of the weights: lexicographic, the last axis fastest.
-    stride : int
-        Ratio of the output spacing to the input spacing.
+    stride : tuple of int
+        Ratio of the output spacing to the input spacing, per axis.
     centre : int
-        The offset that joins every row to itself, -1 when there is none.
+        The offset that joins every row to itself, in the middle of a window of odd size on its own sites;
+        -1 for any other map.
 
     Notes
     -----
@@ -41,7 +42,7 @@ class KernelMap:
     n_source: int
     n_target: int
     offsets: Tensor
-    stride: int = 1
+    stride: tuple[int, ...]
     centre: int = -1
 
     @property
@@ -56,27 +57,34 @@ class KernelMap:
         )
 
 
-def submanifold_map(coords: Tensor, kernel_size: int, *, stride: int = 1) -> KernelMap:
-    """Pairs of occupied sites within a centred window: outputs are the inputs' own sites.
+def submanifold_map(
+    coords: Tensor, kernel_size: PerAxis, *, dilation: PerAxis = 1, stride: PerAxis = 1
+) -> KernelMap:
+    """Pairs of occupied sites within a window: outputs are the inputs' own sites.
 
     Parameters
     ----------
     coords : (n, 1 + ndim) int32
         Event and voxel indices; rows must differ.
-    kernel_size : int
-        Odd edge of the window.
-    stride : int
-        Spacing of the window's points. 1 for the coordinates of a :class:`SparseTensor`, which are divided
-        by its stride; the stride itself for coordinates that are kept as multiples of it.
+    kernel_size : int or one per axis
+        Edge of the window. An even edge reaches one step further up than down, as ``padding="same"`` does in
+        torch.
+    dilation : int or one per axis
+        Spacing of the window's points, in sites.
+    stride : int or one per axis
+        Spacing of the sites. 1 for the coordinates of a :class:`SparseTensor`, which are divided by its
+        stride; the stride itself for coordinates that are kept as multiples of it.
 
     Returns
     -------
     KernelMap
+        Offsets ``-(kernel_size - 1) // 2 .. kernel_size // 2`` per axis, times dilation and stride.
 
     Raises
     ------
     ValueError
-        If the size is even, if rows repeat, or if the coordinates span more cells than 64 bits can number.
+        If a size is not positive, if rows repeat, or if the coordinates span more cells than 64 bits can
+        number.
 
     Notes
     -----
@@ -91,38 +99,55 @@ def submanifold_map(coords: Tensor, kernel_size: int, *, stride: int = 1) -> Ker
     >>> kernel_map.source.tolist(), kernel_map.target.tolist(), kernel_map.splits.tolist()
     ([0, 0, 1, 2, 1], [1, 0, 1, 2, 0], [0, 1, 4, 5])
     """
-    _check_coords(coords)
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(
-            f"a submanifold window has a centre: kernel_size must be odd and positive, got {kernel_size}"
-        )
-    reach = kernel_size // 2
-    offsets = _grid(range(-reach, reach + 1), coords.shape[1] - 1) * stride
+    ndim = _check_coords(coords)
+    window = Window.centred(ndim, kernel_size, dilation)
+    offsets = window.offsets() * torch.tensor(per_axis("stride", stride, ndim))
     pairs = select_engine(coords.device).submanifold_pairs(coords, offsets)
-    return KernelMap(*pairs, len(coords), len(coords), offsets, centre=len(offsets) // 2)
+    centre = window.volume // 2 if window.volume % 2 else -1
+    return KernelMap(*pairs, len(coords), len(coords), offsets, window.stride, centre)
 
 
-def strided_map(coords: Tensor, stride: int) -> tuple[Tensor, KernelMap]:
-    """Pairs of each site and the coarse cell that contains it.
+def strided_map(
+    coords: Tensor,
+    stride: PerAxis,
+    *,
+    kernel_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
+    padding: PerAxis = 0,
+) -> tuple[Tensor, KernelMap]:
+    """Pairs of each site and the coarse sites whose windows hold it.
 
     Parameters
     ----------
     coords : (n, 1 + ndim) int32
         Event and voxel indices; rows must differ.
-    stride : int
-        Edge of a coarse cell.
+    stride : int or one per axis
+        Ratio of the coarse spacing to that of ``coords``.
+    kernel_size : int or one per axis, optional
+        Edge of the window, by default the stride: each site lies in one window.
+    dilation : int or one per axis
+        Spacing of the window's points.
+    padding : int or one per axis
+        The window of a coarse site ``o`` begins at ``stride * o - padding``.
 
     Returns
     -------
     coarse_coords : (m, 1 + ndim) int32
-        The occupied cells, ``floor(coords / stride)``, sorted by event and by axis.
+        The coarse sites whose windows hold at least one of ``coords``, sorted by event and by axis. By
+        default these are the occupied cells, ``floor(coords / stride)``.
     kernel_map : KernelMap
-        From the sites to the cells.
+        From the sites to the coarse sites; offsets ``dilation * (0 .. kernel_size - 1) - padding``.
 
     Raises
     ------
     ValueError
-        As :func:`submanifold_map`; the stride must be positive.
+        As :func:`submanifold_map`, and if a coarse site does not fit int32.
+
+    Notes
+    -----
+    Exactly the sites at which a dense convolution with these arguments would see an occupied site, on a grid
+    without borders (Graham, 1409.6070). MinkowskiEngine keeps ``floor(coords / stride)`` whatever the
+    window.
 
     Examples
     --------
@@ -131,23 +156,68 @@ def strided_map(coords: Tensor, stride: int) -> tuple[Tensor, KernelMap]:
     >>> coarse, kernel_map = strided_map(torch.tensor([[0, 4], [0, 5], [0, -1]]), 2)
     >>> coarse.tolist(), kernel_map.source.tolist(), kernel_map.target.tolist()
     ([[0, -1], [0, 2]], [0, 2, 1], [1, 0, 1])
+    >>> strided_map(torch.tensor([[0, 5]]), 2, kernel_size=3, padding=1)[0].tolist()
+    [[0, 2], [0, 3]]
     """
-    _check_coords(coords)
-    if stride < 1:
-        raise ValueError(f"stride must be positive, got {stride}")
-    coarse, pairs = select_engine(coords.device).strided_pairs(coords, stride)
-    offsets = _grid(range(stride), coords.shape[1] - 1)
-    return coarse, KernelMap(*pairs, len(coords), len(coarse), offsets, stride=stride)
+    window = Window.of(
+        _check_coords(coords), kernel_size=kernel_size, stride=stride, dilation=dilation, padding=padding
+    )
+    offsets = window.offsets()
+    coarse, pairs = select_engine(coords.device).strided_pairs(coords, offsets, window.stride)
+    return coarse, KernelMap(*pairs, len(coords), len(coarse), offsets, window.stride)
 
 
-def _grid(values: range, ndim: int) -> Tensor:
-    return torch.tensor(list(itertools.product(values, repeat=ndim)), dtype=torch.int64).reshape(-1, ndim)
+def generative_map(
+    coords: Tensor,
+    stride: PerAxis,
+    *,
+    kernel_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
+    padding: PerAxis = 0,
+) -> tuple[Tensor, KernelMap]:
+    """Pairs of each coarse site and all the sites in its window, occupied or not.
+
+    Parameters
+    ----------
+    coords : (n, 1 + ndim) int32
+        Event and voxel indices of the coarse sites; rows must differ.
+    stride, kernel_size, dilation, padding
+        As :func:`strided_map`.
+
+    Returns
+    -------
+    fine_coords : (m, 1 + ndim) int32
+        Every site that lies in a window, sorted by event and by axis; by default the ``stride^ndim``
+        children of each coarse site.
+    kernel_map : KernelMap
+        From the coarse sites to the fine ones, a transposed map.
+
+    Raises
+    ------
+    ValueError
+        As :func:`submanifold_map`, and if a fine site does not fit int32.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sparseclust.sparse import generative_map
+    >>> fine, kernel_map = generative_map(torch.tensor([[0, -1], [0, 3]]), 2)
+    >>> fine.tolist(), kernel_map.source.tolist(), kernel_map.target.tolist()
+    ([[0, -2], [0, -1], [0, 6], [0, 7]], [0, 1, 0, 1], [0, 2, 1, 3])
+    """
+    window = Window.of(
+        _check_coords(coords), kernel_size=kernel_size, stride=stride, dilation=dilation, padding=padding
+    )
+    offsets = window.offsets()
+    fine, pairs = select_engine(coords.device).generated_pairs(coords, offsets, window.stride)
+    return fine, KernelMap(*pairs, len(coords), len(fine), offsets, window.stride)
 
 
-def _check_coords(coords: Tensor) -> None:
+def _check_coords(coords: Tensor) -> int:
     if coords.ndim != 2 or coords.shape[1] < 2:
         raise ValueError(
             f"coords must have shape (n, 1 + ndim), the event index first; got {tuple(coords.shape)}"
         )
     if coords.is_floating_point() or coords.is_complex() or coords.dtype == torch.bool:
         raise ValueError(f"coords must be integers, got {coords.dtype}")
+    return coords.shape[1] - 1

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sparseclust.sparse._coordinates import Coordinates
+from sparseclust.sparse._windows import PerAxis, collapse, per_axis
 
 _INT32 = torch.iinfo(torch.int32)
 
@@ -23,7 +24,7 @@ class SparseTensor:
         Kept as int32 on the device of ``feats``.
     batch_size : int, optional
         Number of events, empty ones included; by default the largest event index plus one.
-    stride : int
+    stride : int or one per axis
         Size of one of these voxels in voxels of the input.
 
     Raises
@@ -49,9 +50,10 @@ class SparseTensor:
     __slots__ = ("_level", "feats")
 
     def __init__(
-        self, feats: Tensor, coords: Tensor, *, batch_size: int | None = None, stride: int = 1
+        self, feats: Tensor, coords: Tensor, *, batch_size: int | None = None, stride: PerAxis = 1
     ) -> None:
         _check_rows(feats, coords)
+        steps = per_axis("stride", stride, coords.shape[1] - 1)
         rows = _as_int32(coords).to(feats.device)
         found = int(rows[:, 0].max()) + 1 if len(rows) else 0
         if len(rows) and int(rows[:, 0].min()) < 0:
@@ -59,7 +61,7 @@ class SparseTensor:
         if batch_size is not None and batch_size < found:
             raise ValueError(f"coords name event {found - 1}, but batch_size is {batch_size}")
         self.feats = feats
-        self._level = Coordinates(rows, batch_size=found if batch_size is None else batch_size, stride=stride)
+        self._level = Coordinates(rows, batch_size=found if batch_size is None else batch_size, stride=steps)
 
     @classmethod
     def on(cls, level: Coordinates, feats: Tensor) -> "SparseTensor":
@@ -82,9 +84,9 @@ class SparseTensor:
         return self._level.rows
 
     @property
-    def stride(self) -> int:
-        """Size of a voxel in voxels of the input."""
-        return self._level.stride
+    def stride(self) -> int | tuple[int, ...]:
+        """Size of a voxel in voxels of the input, one number where all axes agree."""
+        return collapse(self._level.stride)
 
     @property
     def batch_size(self) -> int:
@@ -128,8 +130,24 @@ class SparseTensor:
         if feats.device == self.device:
             return self.with_feats(feats)
         rows = self.coords.to(feats.device)
-        level = Coordinates(rows, batch_size=self.batch_size, stride=self.stride)
+        level = Coordinates(rows, batch_size=self.batch_size, stride=self._level.stride)
         return SparseTensor.on(level, feats)
+
+    def select(self, rows: Tensor) -> "SparseTensor":
+        """Keep some of the voxels, for example to prune what a generative convolution made.
+
+        Parameters
+        ----------
+        rows : (n,) bool Tensor, or integer Tensor
+            Mask, or numbers of the rows to keep, each once.
+
+        Returns
+        -------
+        SparseTensor
+            With coordinates of its own, so kernel maps are built anew; events and stride stay.
+        """
+        level = Coordinates(self.coords[rows], batch_size=self.batch_size, stride=self._level.stride)
+        return SparseTensor.on(level, self.feats[rows])
 
     def edges(self) -> Tensor:
         """Return the pairs of voxels of one event that touch, by a face, an edge or a corner.

@@ -79,7 +79,7 @@ def test_strided_pairs_are_literal(make_coords, engine, ndim, stride):
     assert coarse.tolist() == [list(cell) for cell in sorted(cells)]
     assert coarse.dtype == torch.int32
     check(kernel_map, coords, coarse, list(itertools.product(range(stride), repeat=ndim)), stride)
-    assert kernel_map.stride == stride
+    assert kernel_map.stride == (stride,) * ndim
     assert sorted(kernel_map.source.tolist()) == list(range(len(coords)))
 
 
@@ -160,8 +160,10 @@ def test_no_voxel_and_one_voxel(engine):
 
 def test_bad_arguments_are_refused():
     coords = torch.zeros(1, 4, dtype=torch.int32)
-    with pytest.raises(ValueError, match="odd"):
-        submanifold_map(coords, 2)
+    with pytest.raises(ValueError, match="one per axis"):
+        submanifold_map(coords, (3, 3))
+    with pytest.raises(ValueError, match="positive"):
+        submanifold_map(coords, 0)
     with pytest.raises(ValueError, match="positive"):
         strided_map(coords, 0)
     with pytest.raises(ValueError, match="integers"):

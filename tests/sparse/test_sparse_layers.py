@@ -133,14 +133,17 @@ def test_layers_refuse_what_does_not_fit(make_coords):
         SubmanifoldConv(3, 4)(x)
     with pytest.raises(ValueError, match="in 2 dimensions"):
         StridedConv(2, 4, ndim=2)(x)
-    with pytest.raises(ValueError, match="odd"):
-        SubmanifoldConv(2, 2, 2)
+    with pytest.raises(ValueError, match="one per axis"):
+        SubmanifoldConv(2, 2, (3, 3))
     with pytest.raises(ValueError, match="positive"):
         StridedConv(0, 4)
 
 
 def test_reprs_name_the_arguments():
-    assert repr(SubmanifoldConv(2, 4, 5)) == "SubmanifoldConv(2, 4, 5, ndim=3, bias=False)"
+    assert (
+        repr(SubmanifoldConv(2, 4, 5))
+        == "SubmanifoldConv(2, 4, kernel_size=5, dilation=1, ndim=3, bias=False)"
+    )
 
 
 def test_checkpointing_changes_no_gradient(make_coords):

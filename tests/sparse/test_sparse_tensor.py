@@ -67,7 +67,9 @@ def test_each_map_is_built_once_per_forward_pass(x, monkeypatch):
     built = []
     for name in ("submanifold_map", "strided_map"):
         build = getattr(coordinates, name)
-        monkeypatch.setattr(coordinates, name, lambda *a, _b=build, _n=name: (built.append(_n), _b(*a))[1])
+        monkeypatch.setattr(
+            coordinates, name, lambda *a, _b=build, _n=name, **k: (built.append(_n), _b(*a, **k))[1]
+        )
     conv, down, up = SubmanifoldConv(4, 4), StridedConv(4, 4), InverseConv(4, 4)
     y = conv(conv(x))
     z = conv(down(y))
@@ -87,7 +89,7 @@ def test_inverse_conv_without_a_cache_builds_the_map(x):
 def test_inverse_conv_refuses_other_cells(x):
     y = StridedConv(4, 4)(x)
     wrong = SparseTensor(y.feats, y.coords.flip(0), batch_size=y.batch_size, stride=2)
-    with pytest.raises(ValueError, match="does not hold the cells"):
+    with pytest.raises(ValueError, match="does not hold the voxels"):
         InverseConv(4, 4)(wrong, like=x)
 
 

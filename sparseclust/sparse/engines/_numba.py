@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from sparseclust.sparse.engines import _kernels
 from sparseclust.sparse.engines._protocol import Pairs
 from sparseclust.sparse.engines._torch import TorchEngine, refuse_duplicates
 
+_Ints = npt.NDArray[np.int64]
 _COMPILED = (torch.float32, torch.float64)
 _BLOCK = 1024  # output rows that stay in the cache, with the inputs next to them, while all offsets pass by
 _PAIRS_PER_THREAD = 4096
@@ -26,24 +28,19 @@ class NumbaEngine(TorchEngine):
     name = "numba"
 
     def submanifold_pairs(self, coords: Tensor, offsets: Tensor) -> Pairs:
-        """Merge the sorted keys with shifted copies for half of the offsets; the others mirror them."""
+        """Merge the sorted keys with shifted copies; one half of symmetric offsets mirrors the other."""
         keys, weights = pack_keys(coords.numpy(), pad=int(offsets.abs().max()))
         order = None
         if not bool((keys[1:] > keys[:-1]).all()):
             order = np.argsort(keys, kind="stable")
             keys = keys[order]
             refuse_duplicates(torch.from_numpy(keys))
-        half = len(offsets) // 2
-        source, target, splits = shifted_pairs(keys, offsets[:half].numpy() @ weights[1:])
-        itself = np.arange(len(keys))
-        mirrored = [slice(splits[k], splits[k + 1]) for k in reversed(range(half))]
-        sources = np.concatenate([source, itself, *(target[block] for block in mirrored)])
-        targets = np.concatenate([target, itself, *(source[block] for block in mirrored)])
-        counts = np.diff(splits)
-        edges = np.cumsum(np.concatenate([[0], counts, [len(keys)], counts[::-1]]))
+        deltas = offsets.numpy() @ weights[1:]
+        symmetric = len(offsets) % 2 == 1 and torch.equal(offsets, -offsets.flip(0))
+        sources, targets, splits = (_mirrored_pairs if symmetric else shifted_pairs)(keys, deltas)
         if order is not None:
             sources, targets = order[sources], order[targets]
-        return Pairs(torch.from_numpy(sources), torch.from_numpy(targets), torch.from_numpy(edges))
+        return Pairs(torch.from_numpy(sources), torch.from_numpy(targets), torch.from_numpy(splits))
 
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
         """Sum over the offsets, one block of output rows after the other."""
@@ -75,6 +72,18 @@ class NumbaEngine(TorchEngine):
         result = out.numpy()
         _in_threads(lambda t: _kernels.weight_gradient(*arrays, t, threads, block, result), threads)
         return out[:, :n_in, :n_out].contiguous()
+
+
+def _mirrored_pairs(keys: _Ints, deltas: _Ints) -> tuple[_Ints, _Ints, _Ints]:
+    """As ``shifted_pairs`` for ``deltas[k] == -deltas[-1 - k]``, of which the middle one is zero."""
+    half = len(deltas) // 2
+    source, target, splits = shifted_pairs(keys, deltas[:half])
+    itself = np.arange(len(keys))
+    mirrored = [slice(splits[k], splits[k + 1]) for k in reversed(range(half))]
+    sources = np.concatenate([source, itself, *(target[block] for block in mirrored)])
+    targets = np.concatenate([target, itself, *(source[block] for block in mirrored)])
+    counts = np.diff(splits)
+    return sources, targets, np.cumsum(np.concatenate([[0], counts, [len(keys)], counts[::-1]]))
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:

@@ -33,22 +33,34 @@ class Engine(Protocol):
     name: str
 
     def submanifold_pairs(self, coords: Tensor, offsets: Tensor) -> Pairs:
-        """Pairs with ``coords[source] == coords[target] + offset``, event by event.
+        """Pairs with ``coords[source] == coords[target] + offsets[k]``, event by event.
 
-        ``offsets`` (k, ndim) int64 on the CPU is symmetric: ``offsets[k] == -offsets[-1 - k]``, k odd.
-        Raises ValueError when two rows have the same coordinates.
+        ``offsets`` (k, ndim) int64 on the CPU are distinct and lexicographic; those of windows of odd size
+        are symmetric, ``offsets[k] == -offsets[-1 - k]``, those of even size are not. Raises ValueError when
+        two rows have the same coordinates.
         """
 
-    def strided_pairs(self, coords: Tensor, stride: int) -> tuple[Tensor, Pairs]:
-        """Coarse coordinates, sorted, and pairs with ``coords[source] == stride * coarse[target] + offset``.
+    def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
+        """Coarse sites, and pairs with ``coords[source] == stride * sites[target] + offsets[k]``.
 
-        Offsets run over ``0 .. stride - 1`` per axis, lexicographic. Raises as :meth:`submanifold_pairs`.
+        The sites, int32 and sorted by event and by axis, are all that a row reaches under some offset.
+        Windows may overlap, and may leave rows out. Raises ValueError when two of the paired rows have the
+        same coordinates, and when a site does not fit int32.
+        """
+
+    def generated_pairs(
+        self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]
+    ) -> tuple[Tensor, Pairs]:
+        """Fine sites, and pairs with ``sites[target] == stride * coords[source] + offsets[k]``.
+
+        Every row reaches a site under every offset; order and errors as :meth:`strided_pairs`.
         """
 
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
         """Return ``y`` (n_target, out) with ``y[target] += feats[source] @ weight[k]`` over all pairs.
 
-        ``centre`` is the offset that joins every row to itself, or -1 when there is none.
+        ``centre`` is the offset that joins every row to itself, in the middle of symmetric offsets, or -1
+        when the map is of another kind. Maps also come transposed: source and target exchanged.
         """
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:

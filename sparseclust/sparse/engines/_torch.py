@@ -1,12 +1,14 @@
 """Reference engine: plain torch on any device, in any floating type."""
 
 import itertools
+import math
 
 import torch
 from torch import Tensor
 
 from sparseclust.sparse.engines._protocol import Pairs
 
+_INT32 = torch.iinfo(torch.int32)
 _DUPLICATES = "two rows have the same event and coordinates; merge them with sparseclust.sparse.coalesce"
 
 
@@ -25,19 +27,30 @@ class TorchEngine:
         k, target = torch.nonzero(keys[found] == wanted, as_tuple=True)
         return Pairs(order[found[k, target]], order[target], _splits(k, len(offsets)))
 
-    def strided_pairs(self, coords: Tensor, stride: int) -> tuple[Tensor, Pairs]:
-        """Give every distinct coarse cell a row; a fine row belongs to one cell under one offset."""
-        n, ndim = len(coords), coords.shape[1] - 1
-        coarse = coords.clone()
-        coarse[:, 1:] = coords[:, 1:].div(stride, rounding_mode="floor")
-        cells, parent = torch.unique(_pack_keys(coarse)[0], return_inverse=True)
-        places = torch.tensor([stride**axis for axis in reversed(range(ndim))], device=coords.device)
-        k = (coords[:, 1:].remainder(stride) * places).sum(dim=1)
-        code, source = torch.sort(k * n + parent)
-        refuse_duplicates(code)
-        kept = coords.new_empty(len(cells), 1 + ndim)
-        kept[parent] = coarse
-        return kept, Pairs(source, parent[source], _splits(k, stride**ndim))
+    def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
+        """Join each row with the offsets that leave the same remainder."""
+        steps = torch.tensor(stride, device=coords.device)
+        shifts = offsets.to(coords.device)
+        places = torch.tensor(
+            [math.prod(stride[axis + 1 :]) for axis in range(len(stride))], device=coords.device
+        )
+        wanted = (shifts.remainder(steps) * places).sum(dim=1)
+        found = (coords[:, 1:].remainder(steps) * places).sum(dim=1)
+        k, row = torch.nonzero(wanted[:, None] == found, as_tuple=True)
+        sites = coords[row].long()
+        sites[:, 1:] = (sites[:, 1:] - shifts[k]).div_(steps, rounding_mode="floor")
+        return _reached(sites, k, row, len(offsets))
+
+    def generated_pairs(
+        self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]
+    ) -> tuple[Tensor, Pairs]:
+        """Join each row with all offsets."""
+        shifts = offsets.to(coords.device)
+        k = torch.arange(len(offsets), device=coords.device).repeat_interleave(len(coords))
+        row = torch.arange(len(coords), device=coords.device).repeat(len(offsets))
+        sites = coords[row].long()
+        sites[:, 1:] = sites[:, 1:].mul_(torch.tensor(stride, device=coords.device)) + shifts[k]
+        return _reached(sites, k, row, len(offsets))
 
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
         """Sum over the offsets in at least float32; half types round each product to their own type."""
@@ -76,11 +89,24 @@ def _blocks(splits: Tensor, centre: int) -> list[tuple[int, int, int]]:
     return [(k, a, b) for k, (a, b) in enumerate(itertools.pairwise(edges)) if b > a and k != centre]
 
 
+def _reached(sites: Tensor, k: Tensor, row: Tensor, volume: int) -> tuple[Tensor, Pairs]:
+    """Give every distinct site a row, in order; ``row`` reaches ``sites`` under offset ``k``."""
+    keys, _ = _pack_keys(sites)
+    distinct, site = torch.unique(keys, return_inverse=True)
+    code, order = torch.sort(k * len(distinct) + site)
+    refuse_duplicates(code)
+    kept = sites.new_empty(len(distinct), sites.shape[1], dtype=torch.int32)
+    kept[site] = sites.int()
+    return kept, Pairs(row[order], site[order], _splits(k, volume))
+
+
 def _pack_keys(coords: Tensor, pad: int = 0) -> tuple[Tensor, Tensor]:
     """Mixed-radix int64 keys of integer rows, and the weight of each column; see ``_voxels.pack_keys``."""
     if len(coords) == 0:
         return coords.new_empty(0, dtype=torch.int64), coords.new_zeros(coords.shape[1], dtype=torch.int64)
     lowest, highest = torch.stack(coords.long().aminmax(dim=0)).tolist()
+    if min(lowest) < _INT32.min or max(highest) > _INT32.max:
+        raise ValueError(f"coordinates must fit int32, got some from {lowest} to {highest}; shift the volume")
     weights: list[int] = []
     cells = 1
     for low, high in zip(reversed(lowest), reversed(highest)):
