@@ -11,6 +11,7 @@ from sparseclust.data._duplicates import coalesce_event
 from sparseclust.data._event import Event, SemanticClass
 from sparseclust.data._inputs import VoxelInputs
 from sparseclust.data._open import open_events
+from sparseclust.data._parts import concatenate_events, split_events
 from sparseclust.data._pilarnet import PilarnetFile
 from sparseclust.data._store import EventStore, write_events
 from sparseclust.data._transforms import Compose, RandomFlip, RandomSymmetry, ScaleEnergy, Transform
@@ -35,8 +36,10 @@ __all__ = [
     "VoxelInputs",
     "coalesce_event",
     "collate_events",
+    "concatenate_events",
     "open_events",
     "simulation",
+    "split_events",
     "write_events",
 ]
 

@@ -60,6 +60,7 @@ class Hdf5Events(EventSequence):
         self._process = -1
         with open_hdf5(self.path) as file, faults_named(str(self.path)):
             self._length = self._inspect(file)
+            self._stamp = self._state()
 
     @abstractmethod
     def _inspect(self, file: Any) -> int:
@@ -74,9 +75,20 @@ class Hdf5Events(EventSequence):
 
     def _event(self, index: int) -> Event:
         if self._file is None or self._process != os.getpid():
-            self._file, self._datasets, self._process = open_hdf5(self.path), {}, os.getpid()
+            self._file, self._datasets, self._process = self._opened(), {}, os.getpid()
         with faults_named(f"{self.path}: event {index}"):
             return self._read(index)
+
+    def _opened(self) -> Any:
+        file = open_hdf5(self.path)
+        if self._state() != self._stamp:
+            file.close()
+            raise ValueError(f"{self.path}: the file has changed since this reader was made; make a new one")
+        return file
+
+    def _state(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_size, found.st_mtime_ns
 
     def _dataset(self, name: str) -> Any:
         # Kept open: closing a data set throws its cache of chunks away.

@@ -1,21 +1,19 @@
 """Open event files of any readable format."""
 
-import bisect
 import glob
-import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sparseclust.data._event import Event
 from sparseclust.data._hdf5 import Hdf5Events, faults_named, open_hdf5
+from sparseclust.data._parts import Concatenation
 from sparseclust.data._pilarnet import InstanceLabel, PilarnetFile, is_pilarnet
-from sparseclust.data._sequence import EventSequence
 from sparseclust.data._store import FORMAT, EventStore, is_store
 
 
 def open_events(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     label: InstanceLabel = "fragment",
     min_energy: float = 0.0,
@@ -25,8 +23,9 @@ def open_events(
 
     Parameters
     ----------
-    path : path or pattern
-        A file, or a pattern such as ``"train/*.h5"``; several files follow one another in sorted order.
+    path : path, pattern, or list of them
+        A file, or a pattern such as ``"train/*.h5"``, whose files follow one another in sorted order. The
+        entries of a list follow one another as given.
     label, min_energy, spatial_size
         See :class:`PilarnetFile`. An event store holds its events as they are: ``label`` and ``min_energy``
         cannot be given for one, ``spatial_size`` is not looked at.
@@ -49,8 +48,12 @@ def open_events(
     >>> events = open_events("train/*.h5", min_energy=0.05)  # doctest: +SKIP
     """
     options = (label, min_energy, spatial_size)
-    files = [_open_one(file, *options) for file in _matching(os.fspath(path))]
-    return files[0] if len(files) == 1 else _Chain(files)
+    patterns = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if not patterns:
+        raise FileNotFoundError("expected at least one file to open, got an empty list")
+    names = [name for pattern in patterns for name in _matching(os.fspath(pattern))]
+    files = [_open_one(name, *options) for name in names]
+    return files[0] if len(files) == 1 else Concatenation(files)
 
 
 def _matching(path: str) -> list[Path]:
@@ -77,21 +80,3 @@ def _open_one(path: Path, label: InstanceLabel, min_energy: float, spatial_size:
         f"{path}: expected a PILArNet-M file (datasets 'point' and 'cluster', one variable-length row "
         f"per event) or an event store (attribute format={FORMAT!r}); got an HDF5 file with {found}"
     )
-
-
-class _Chain(EventSequence):
-    """Several sequences of events as one."""
-
-    def __init__(self, parts: Sequence[Sequence[Event]]) -> None:
-        self._parts = parts
-        self._ends = list(itertools.accumulate(len(part) for part in parts))
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def _event(self, index: int) -> Event:
-        part = bisect.bisect_right(self._ends, index)
-        return self._parts[part][index - self._ends[part]]  # counted from the end of that part
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} events in {len(self._parts)} files>"

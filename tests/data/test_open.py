@@ -24,7 +24,7 @@ def test_several_files_follow_one_another(tmp_path, write_pilarnet, tables):
     write_events(tmp_path / "a.h5", PilarnetFile(write_pilarnet(tables[:2], name="c.hdf")))
     events = open_events(tmp_path / "*.h5")
     assert len(events) == 3
-    assert repr(events) == "<3 events in 3 files>"
+    assert repr(events) == "<3 events in 3 parts>"
     for i, (point, _) in enumerate(tables):
         assert np.array_equal(events[i].coords, point[:, :3])
         assert np.array_equal(events[i - 3].coords, point[:, :3])
@@ -32,6 +32,18 @@ def test_several_files_follow_one_another(tmp_path, write_pilarnet, tables):
     for i in (3, -4):
         with pytest.raises(IndexError):
             events[i]
+
+
+def test_list_of_names_and_patterns(tmp_path, write_pilarnet, tables):
+    for number in range(3):
+        write_pilarnet([tables[number]], name=f"part{number}.h5")
+    names = [tmp_path / "part2.h5", str(tmp_path / "part[01].h5")]
+    events = open_events(names, label="group")
+    for event, number in zip(events, [2, 0, 1], strict=True):
+        assert np.array_equal(event.coords, tables[number][0][:, :3])
+    assert isinstance(open_events(names[:1]), PilarnetFile)
+    with pytest.raises(FileNotFoundError, match="empty list"):
+        open_events([])
 
 
 def test_a_name_with_brackets_is_a_name(write_pilarnet, tables):

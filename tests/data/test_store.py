@@ -1,3 +1,4 @@
+import itertools
 import pickle
 
 import h5py
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import sparseclust
 from sparseclust.data import Event, EventStore, PilarnetFile, write_events
 
 
@@ -111,6 +113,44 @@ def test_events_are_taken_one_at_a_time_and_written_over_their_source(tmp_path):
     assert [event.coords[0, 0] for event in EventStore(path)] == [1, 3]
 
 
+def test_append(tmp_path, rng):
+    path = tmp_path / "events.h5"
+    parts = [
+        [random_event(rng, 300, 3, truth=0, extra=False), random_event(rng, 0, 3, truth=3, extra=False)],
+        [random_event(rng, 9_000, 3, truth=3, extra=True)],
+        [],
+        [random_event(rng, 5, 3, truth=1, extra=False)],
+    ]
+    for number, part in enumerate(parts):
+        total = write_events(path, part, attrs={"last": number, str(number): len(part)}, append=True)
+        assert total == sum(map(len, parts[: number + 1]))
+    with EventStore(path) as store:
+        for found, event in zip(store, itertools.chain(*parts), strict=True):
+            assert_same(found, event)
+        assert store.attrs == {"last": 3, "0": 2, "1": 1, "2": 0, "3": 1}
+    old = path.read_bytes()
+    with pytest.raises(ValueError, match=r"event 0: expected int32 rows of shape \(3,\) in column 'coords'"):
+        write_events(path, [Event([[0, 0]], [[1.0, 2.0]])], append=True)
+    assert path.read_bytes() == old
+    assert write_events(path, EventStore(path), append=True) == 8  # its own events
+
+
+def test_append_to_other_files(write_pilarnet, tables):
+    path = write_pilarnet(tables)
+    old = path.read_bytes()
+    with pytest.raises(ValueError, match="expected an event store"):
+        write_events(path, [Event([[0, 0, 0]], [1.0])], append=True)
+    assert path.read_bytes() == old
+
+
+def test_same_events_make_the_same_file(tmp_path, rng):
+    events = [random_event(rng, 500, 3, truth=3, extra=True) for _ in range(3)]
+    for name in ("a.h5", "b.h5"):
+        write_events(tmp_path / name, events, attrs={"seed": 1})
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert EventStore(tmp_path / "a.h5").written_by == f"sparseclust {sparseclust.__version__}"
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -154,5 +194,15 @@ def test_truncated_columns_are_a_fault_of_the_event(tmp_path):
     with h5py.File(path, "r+") as file:
         file["feats"].resize(2, axis=0)
     assert len(EventStore(path)[1]) == 1
-    with pytest.raises(ValueError, match=r"events\.h5: event 2: feats must have one row per voxel"):
+    with pytest.raises(ValueError, match=r"event 2: expected rows 2 to 3 of 'feats', which has 2"):
         EventStore(path)[2]
+
+
+def test_more_events_than_were_written_are_a_fault(tmp_path):
+    """HDF5 fills what was never written with zeros, which would be events without voxels."""
+    path = tmp_path / "events.h5"
+    write_events(path, [Event([[0, 0]], [1.0])])
+    with h5py.File(path, "r+") as file:
+        file["index"].resize(10**12, axis=0)
+    with pytest.raises(ValueError, match=r"expected 1 records in 'index', got 1000000000000"):
+        EventStore(path)
