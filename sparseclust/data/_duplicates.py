@@ -1,11 +1,13 @@
 """Several rows on one voxel."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from sparseclust.data._event import Event, SemanticClass
 
-# Who owns a voxel that two particles share, first to last; classes not named here come after these.
+# Who owns a voxel that two particles share, first to last.
 PRECEDENCE = (
     SemanticClass.TRACK,
     SemanticClass.MICHEL,
@@ -15,12 +17,16 @@ PRECEDENCE = (
 )
 
 
-def coalesce_event(event: Event) -> tuple[Event, npt.NDArray[np.int64]]:
+def coalesce_event(
+    event: Event, *, precedence: Sequence[int] = PRECEDENCE
+) -> tuple[Event, npt.NDArray[np.int64]]:
     """Merge rows that share a coordinate.
 
     Parameters
     ----------
     event : Event
+    precedence : sequence of int
+        Semantic classes in the order in which they lead; classes that it does not name come after these.
 
     Returns
     -------
@@ -32,8 +38,8 @@ def coalesce_event(event: Event) -> tuple[Event, npt.NDArray[np.int64]]:
     Notes
     -----
     The energy (column 0 of the features) is summed. Everything else, labels, further features and extra
-    columns, is that of the leading row: the class that comes first in track, Michel, shower, delta, low
-    energy, any other; then the highest energy; then the first row.
+    columns, is that of the leading row: the class that comes first in ``precedence`` (track, Michel, shower,
+    delta, low energy); then the highest energy; then the first row.
 
     Examples
     --------
@@ -46,7 +52,7 @@ def coalesce_event(event: Event) -> tuple[Event, npt.NDArray[np.int64]]:
     inverse, n_unique = _first_appearance(event.coords)
     if n_unique == len(event):
         return event, inverse
-    order = np.lexsort((-event.energy, _rank(event), inverse))
+    order = np.lexsort((-event.energy, _rank(event, precedence), inverse))
     leading = order[np.searchsorted(inverse[order], np.arange(n_unique))]
     merged = event.select(leading)
     merged.feats[:, 0] = np.bincount(inverse, weights=event.energy, minlength=n_unique)
@@ -68,9 +74,9 @@ def _first_appearance(coords: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int
     return inverse, len(first)
 
 
-def _rank(event: Event) -> npt.NDArray[np.int64]:
-    rank = np.full(len(event), len(PRECEDENCE), np.int64)
+def _rank(event: Event, precedence: Sequence[int]) -> npt.NDArray[np.int64]:
+    rank = np.full(len(event), len(precedence), np.int64)
     if event.semantic is not None:
-        for place, semantic in enumerate(PRECEDENCE):
+        for place, semantic in enumerate(precedence):
             rank[event.semantic == semantic] = place
     return rank

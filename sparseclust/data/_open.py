@@ -4,12 +4,15 @@ import glob
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sparseclust.data._event import Event
 from sparseclust.data._hdf5 import Hdf5Events, faults_named, open_hdf5
 from sparseclust.data._parts import Concatenation
 from sparseclust.data._pilarnet import InstanceLabel, PilarnetFile, is_pilarnet
 from sparseclust.data._store import FORMAT, EventStore, is_store
+
+_DEFAULTS = {"label": "fragment", "min_energy": 0.0, "classes": None, "precedence": None, "columns": ()}
 
 
 def open_events(
@@ -18,6 +21,9 @@ def open_events(
     label: InstanceLabel = "fragment",
     min_energy: float = 0.0,
     spatial_size: int | None = 768,
+    classes: Sequence[int] | None = None,
+    precedence: Sequence[int] | None = None,
+    columns: Sequence[str] = (),
 ) -> Sequence[Event]:
     """Open one or several event files, whatever their format.
 
@@ -26,9 +32,9 @@ def open_events(
     path : path, pattern, or list of them
         A file, or a pattern such as ``"train/*.h5"``, whose files follow one another in sorted order. The
         entries of a list follow one another as given.
-    label, min_energy, spatial_size
-        See :class:`PilarnetFile`. An event store holds its events as they are: ``label`` and ``min_energy``
-        cannot be given for one, ``spatial_size`` is not looked at.
+    label, min_energy, spatial_size, classes, precedence, columns
+        See :class:`PilarnetFile`. An event store holds its events as they are: only ``spatial_size`` can be
+        given for one, and is not looked at.
 
     Returns
     -------
@@ -47,12 +53,19 @@ def open_events(
     >>> from sparseclust.data import open_events
     >>> events = open_events("train/*.h5", min_energy=0.05)  # doctest: +SKIP
     """
-    options = (label, min_energy, spatial_size)
+    options = {
+        "label": label,
+        "min_energy": min_energy,
+        "spatial_size": spatial_size,
+        "classes": None if classes is None else tuple(classes),
+        "precedence": None if precedence is None else tuple(precedence),
+        "columns": tuple(columns),
+    }
     patterns = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not patterns:
         raise FileNotFoundError("expected at least one file to open, got an empty list")
     names = [name for pattern in patterns for name in _matching(os.fspath(pattern))]
-    files = [_open_one(name, *options) for name in names]
+    files = [_open_one(name, options) for name in names]
     return files[0] if len(files) == 1 else Concatenation(files)
 
 
@@ -64,18 +77,19 @@ def _matching(path: str) -> list[Path]:
     return [Path(name) for name in found]
 
 
-def _open_one(path: Path, label: InstanceLabel, min_energy: float, spatial_size: int | None) -> Hdf5Events:
+def _open_one(path: Path, options: dict[str, Any]) -> Hdf5Events:
     with open_hdf5(path) as file, faults_named(str(path)):
         store, pilarnet, found = is_store(file), is_pilarnet(file), list(file)
     if store:
-        if label != "fragment" or min_energy != 0:
+        given = [name for name, value in options.items() if name in _DEFAULTS and value != _DEFAULTS[name]]
+        if given:
             raise ValueError(
-                f"{path}: label and min_energy choose what is read from PILArNet-M files; this is an event "
+                f"{path}: {', '.join(given)} choose what is read from PILArNet-M files; this is an event "
                 "store, whose events were chosen when it was written"
             )
         return EventStore(path)
     if pilarnet:
-        return PilarnetFile(path, label=label, min_energy=min_energy, spatial_size=spatial_size)
+        return PilarnetFile(path, **options)
     raise ValueError(
         f"{path}: expected a PILArNet-M file (datasets 'point' and 'cluster', one variable-length row "
         f"per event) or an event store (attribute format={FORMAT!r}); got an HDF5 file with {found}"

@@ -36,10 +36,13 @@ def tables() -> list[tuple[Table, Table]]:
 @pytest.fixture
 def write_pilarnet(tmp_path: Path) -> Callable[..., Path]:
     def write(
-        tables: Sequence[tuple[Table, Table]], *, name: str = "events.h5", cluster_dtype: Any = np.int32
+        tables: Sequence[tuple[Table, ...]], *, name: str = "events.h5", cluster_dtype: Any = np.int32
     ) -> Path:
+        dtypes = {"point": np.float32, "cluster": cluster_dtype, "cluster_extra": np.float32}
+        if all(len(event) < 3 for event in tables):
+            del dtypes["cluster_extra"]
         with h5py.File(tmp_path / name, "w") as file:
-            for column, (key, dtype) in enumerate({"point": np.float32, "cluster": cluster_dtype}.items()):
+            for column, (key, dtype) in enumerate(dtypes.items()):
                 dataset = file.create_dataset(key, (len(tables),), h5py.vlen_dtype(dtype))
                 for i, row in enumerate(tables):
                     dataset[i] = np.asarray(row[column], dtype).reshape(-1)

@@ -72,3 +72,9 @@ def test_precedence(first):
     assert merged.energy.tolist() == [9.5]
     assert inverse.tolist() == [0, 0]
     assert event.energy.tolist() == [9.0, 0.5]
+
+
+def test_precedence_is_a_choice():
+    event = Event([[0, 0]] * 4, [1.0, 2.0, 3.0, 9.0], [1, 2, 0, 5])
+    for precedence, leading in {(1, 2, 0): 1, (0, 1, 2): 0, (2,): 2, (5, 1): 5, (3, 4): 5, (): 5}.items():
+        assert coalesce_event(event, precedence=precedence)[0].semantic.tolist() == [leading]

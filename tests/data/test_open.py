@@ -13,8 +13,8 @@ def test_sniffs_the_format(tmp_path, write_pilarnet, tables):
     store = open_events(str(tmp_path / "store.h5"))
     assert isinstance(store, EventStore)
     assert store.attrs == {"a": 1}
-    for options in ({"label": "group"}, {"min_energy": 0.1}):
-        with pytest.raises(ValueError, match=r"store\.h5: label and min_energy"):
+    for options in ({"label": "group"}, {"min_energy": 0.1}, {"classes": [0]}, {"columns": ["dE"]}):
+        with pytest.raises(ValueError, match=rf"store\.h5: {next(iter(options))} choose"):
             open_events(tmp_path / "store.h5", **options)
 
 

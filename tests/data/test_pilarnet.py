@@ -48,6 +48,75 @@ def test_min_energy_says_what_it_left_out(write_pilarnet, tables):
     assert len(everything) == 6
 
 
+@pytest.mark.parametrize("classes", [[], [0], [1, 4], (0, 1, 2, 3), np.array([4])])
+def test_classes(write_pilarnet, tables, classes):
+    tables[0][0][:, 3] = [0.04, 0.06, 0.05, 0.0, 1.0, 0.01]
+    path = write_pilarnet(tables)
+    everything = PilarnetFile(path, min_energy=0.05)[0]
+    event = PilarnetFile(path, classes=classes, min_energy=0.05)[0]
+    keep = np.isin(everything.semantic, classes)
+    assert event.extra["row"].tolist() == everything.extra["row"][keep].tolist()
+    assert np.array_equal(event.coords, everything.coords[keep])
+    assert np.array_equal(event.semantic, everything.semantic[keep])
+    assert event.extra.keys() == everything.extra.keys()
+
+
+def test_precedence(write_pilarnet, tables):
+    point, _ = tables[0]
+    point[:, :3] = [[1, 1, 1], [2, 2, 2], [1, 1, 1], [3, 3, 3], [4, 4, 4], [3, 3, 3]]
+    point[:, 3] = [1, 2, 4, 8, 16, 32]
+    path = write_pilarnet(tables)
+    assert len(PilarnetFile(path)[0]) == 6
+    event = PilarnetFile(path, precedence=(1, 2, 0, 3, 4))[0]
+    assert event.coords[:, 0].tolist() == [1, 2, 3, 4]
+    assert event.energy.tolist() == [5, 2, 40, 16]
+    assert event.semantic.tolist() == [1, 4, 1, 1]
+    assert event.extra["row"].tolist() == [2, 1, 3, 4]
+    assert PilarnetFile(path, precedence=(0, 1, 2, 3, 4))[0].semantic.tolist() == [1, 4, 0, 1]
+    # Low-energy scatters are gone before rows are merged, and so is their energy.
+    assert PilarnetFile(path, precedence=(1, 0), classes=(0, 1))[0].energy.tolist() == [4, 40, 16]
+
+
+def with_particles(tables, width):
+    rng = np.random.default_rng(5)
+    return [(*table, rng.random((len(table[1]), width)).astype(np.float32)) for table in tables]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_columns_of_each_version(write_pilarnet, tables, version):
+    width = {1: 5, 2: 6, 3: 6}[version]
+    for point, _ in tables:
+        point[:, 4:] = np.arange(4 * len(point)).reshape(-1, 4)
+    tables = [(point, cluster[:, :width]) for point, cluster in tables]
+    if version > 1:
+        tables = with_particles(tables, width=version + 3)
+    path = write_pilarnet([*tables, tuple(table[:0] for table in tables[0])])
+    columns = ["dE", "time", "electrons", "dx"]
+    columns += ["momentum", "vertex"] if version > 1 else []
+    columns += ["primary"] if version == 3 else []
+    reader = PilarnetFile(path, columns=columns, classes=(0, 1))
+    for event, table in zip(reader, tables):
+        assert list(event.extra)[-len(columns) :] == columns
+        for name, column in {"dE": 4, "time": 5, "electrons": 6, "dx": 7}.items():
+            assert np.array_equal(event.extra[name], table[0][2:, column])
+        for name, column in {"momentum": 1, "vertex": slice(2, 5), "primary": 5}.items():
+            if name in columns:
+                assert np.array_equal(event.extra[name], table[2][[1, 1, 1, 2], column])
+    assert {name: len(values) for name, values in reader[3].extra.items()} == dict.fromkeys(
+        reader[0].extra, 0
+    )
+    if version == 1:
+        with pytest.raises(
+            ValueError, match=r"events\.h5: expected the dataset 'cluster_extra' of versions 2"
+        ):
+            PilarnetFile(path, columns=["momentum"])
+    elif version == 2:
+        with pytest.raises(
+            ValueError, match=r"event 0: expected 'cluster_extra' .* version 3, which alone has"
+        ):
+            PilarnetFile(path, columns=["primary"])[0]
+
+
 def test_event_without_voxels(write_pilarnet, tables):
     reader = PilarnetFile(write_pilarnet([(np.zeros((0, 8)), np.zeros((0, 6))), *tables]))
     assert [len(event) for event in reader] == [0, 6, 6, 6]
@@ -153,7 +222,7 @@ def test_datasets_of_different_length(write_pilarnet, tables):
     with h5py.File(path, "r+") as file:
         del file["cluster"]
         file.create_dataset("cluster", (2,), h5py.vlen_dtype(np.int32))
-    with pytest.raises(ValueError, match=r"event 2: .*'point' has 3 rows and 'cluster' 2") as caught:
+    with pytest.raises(ValueError, match=r"event 2: .*'point' has 3 rows and 'cluster' has 2 rows") as caught:
         PilarnetFile(path)
     assert str(path) in str(caught.value)
 
@@ -182,7 +251,15 @@ def test_other_files(tmp_path, write_pilarnet, tables):
 
 
 @pytest.mark.parametrize(
-    "options", [{"label": "particle"}, {"min_energy": -1.0}, {"min_energy": np.nan}, {"spatial_size": 0}]
+    "options",
+    [
+        {"label": "particle"},
+        {"min_energy": -1.0},
+        {"min_energy": np.nan},
+        {"spatial_size": 0},
+        {"columns": ["energy"]},
+        {"columns": "dE"},
+    ],
 )
 def test_options_are_checked(write_pilarnet, tables, options):
     with pytest.raises(ValueError, match=next(iter(options))):
@@ -212,6 +289,18 @@ def test_close_and_pickle(write_pilarnet, tables):
     assert repr(copy) == f"PilarnetFile({str(reader.path)!r}, 3 events)"
     reader.close()
     reader.close()
+
+
+def test_reads_only_what_is_asked_for(write_pilarnet, tables, monkeypatch):
+    """Opening looks at no event, and one event is read by itself, whatever the length of the file."""
+    reader = PilarnetFile(write_pilarnet(tables * 50))
+    asked = []
+    read = PilarnetFile._flat
+    monkeypatch.setattr(PilarnetFile, "_flat", lambda self, *key: asked.append(key) or read(self, *key))
+    reader = PilarnetFile(reader.path)
+    assert asked == []
+    assert len(reader[77]) == 6
+    assert asked == [("point", 77), ("cluster", 77)]
 
 
 def test_real_event(data_dir):
