@@ -52,9 +52,13 @@ def sparse_conv(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         raise ValueError(
             f"feats are {feats.dtype} and weight is {weight.dtype}: cast one of them, or use autocast"
         )
-    m = kernel_map
-    name = select_engine(feats.device).name
-    out: Tensor = _convolve(feats, weight, m.source, m.target, m.splits, m.n_target, m.centre, name)
+    m, engine = kernel_map, select_engine(feats.device)
+    plan = m.plan(engine)
+    # A symmetric map is its own way back.
+    back = m.transposed().plan(engine) if m.centre < 0 and feats.requires_grad else None
+    out: Tensor = _convolve(
+        feats, weight, m.source, m.target, m.splits, m.n_target, m.centre, engine.name, plan, back
+    )
     return out
 
 
@@ -83,15 +87,26 @@ def _convolve(
     n_target: int,
     centre: int,
     engine: str,
+    plan: Tensor | None = None,
+    back: Tensor | None = None,
 ) -> Tensor:
-    return load_engine(engine).convolve(feats, weight, Pairs(source, target, splits), n_target, centre)
+    pairs = Pairs(source, target, splits, plan)
+    return load_engine(engine).convolve(feats, weight, pairs, n_target, centre)
 
 
 @torch.library.custom_op("sparseclust::sparse_conv_weight_grad", mutates_args=())
 def _weight_gradient(
-    feats: Tensor, grad: Tensor, source: Tensor, target: Tensor, splits: Tensor, centre: int, engine: str
+    feats: Tensor,
+    grad: Tensor,
+    source: Tensor,
+    target: Tensor,
+    splits: Tensor,
+    centre: int,
+    engine: str,
+    plan: Tensor | None = None,
+    back: Tensor | None = None,
 ) -> Tensor:
-    return load_engine(engine).weight_gradient(feats, grad, Pairs(source, target, splits), centre)
+    return load_engine(engine).weight_gradient(feats, grad, Pairs(source, target, splits, plan), centre)
 
 
 @_convolve.register_fake
@@ -104,45 +119,69 @@ def _(
     n_target: int,
     centre: int,
     engine: str,
+    plan: Tensor | None = None,
+    back: Tensor | None = None,
 ) -> Tensor:
     return feats.new_empty(n_target, weight.shape[2])
 
 
 @_weight_gradient.register_fake
 def _(
-    feats: Tensor, grad: Tensor, source: Tensor, target: Tensor, splits: Tensor, centre: int, engine: str
+    feats: Tensor,
+    grad: Tensor,
+    source: Tensor,
+    target: Tensor,
+    splits: Tensor,
+    centre: int,
+    engine: str,
+    plan: Tensor | None = None,
+    back: Tensor | None = None,
 ) -> Tensor:
     return feats.new_empty(splits.shape[0] - 1, feats.shape[1], grad.shape[1])
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    """Both operators: two differentiable tensors, the map's three, then plain values."""
-    ctx.save_for_backward(*inputs[:5])
-    ctx.centre, ctx.engine = inputs[-2:]
+    """Both operators: two differentiable tensors, the map's three, plain values, the map's two plans."""
+    ctx.save_for_backward(*inputs[:5], *inputs[-2:])
+    ctx.centre, ctx.engine = inputs[-4:-2]
 
 
 def _convolve_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    feats, weight, source, target, splits = ctx.saved_tensors
+    feats, weight, *pairs = ctx.saved_tensors
     dfeats = dweight = None
     if ctx.needs_input_grad[0]:
-        dfeats = _convolve(
-            grad, weight.transpose(1, 2), target, source, splits, feats.shape[0], ctx.centre, ctx.engine
-        )
+        dfeats = _back(ctx, grad, weight, pairs, feats.shape[0])
     if ctx.needs_input_grad[1]:
-        dweight = _weight_gradient(feats, grad, source, target, splits, ctx.centre, ctx.engine)
-    return dfeats, dweight, None, None, None, None, None, None
+        source, target, splits, plan, back = pairs
+        dweight = _weight_gradient(feats, grad, source, target, splits, ctx.centre, ctx.engine, plan, back)
+    return dfeats, dweight, *[None] * 8
 
 
 def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    feats, upper, source, target, splits = ctx.saved_tensors
+    feats, upper, *pairs = ctx.saved_tensors
     dfeats = dupper = None
     if ctx.needs_input_grad[0]:
-        dfeats = _convolve(
-            upper, grad.transpose(1, 2), target, source, splits, feats.shape[0], ctx.centre, ctx.engine
-        )
+        dfeats = _back(ctx, upper, grad, pairs, feats.shape[0])
     if ctx.needs_input_grad[1]:
-        dupper = _convolve(feats, grad, source, target, splits, upper.shape[0], ctx.centre, ctx.engine)
-    return dfeats, dupper, None, None, None, None, None
+        dupper = _forth(ctx, feats, grad, pairs, upper.shape[0])
+    return dfeats, dupper, *[None] * 7
+
+
+def _forth(ctx: Any, feats: Tensor, weight: Tensor, pairs: list[Tensor], n_target: int) -> Tensor:
+    source, target, splits, plan, back = pairs
+    out: Tensor = _convolve(
+        feats, weight, source, target, splits, n_target, ctx.centre, ctx.engine, plan, back
+    )
+    return out
+
+
+def _back(ctx: Any, grad: Tensor, weight: Tensor, pairs: list[Tensor], n_source: int) -> Tensor:
+    """Convolve the other way. A symmetric map is its own way back, with mirrored weights."""
+    source, target, splits, plan, back = pairs
+    weight = weight.transpose(1, 2)
+    if ctx.centre >= 0:
+        return _forth(ctx, grad, weight.flip(0), pairs, n_source)
+    return _forth(ctx, grad, weight, [target, source, splits, back, plan], n_source)
 
 
 _convolve.register_autograd(_convolve_backward, setup_context=_keep)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sparseclust.sparse._windows import PerAxis, Window, per_axis
-from sparseclust.sparse.engines import select_engine
+from sparseclust.sparse.engines import Engine, Pairs, select_engine
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +44,10 @@ class KernelMap:
     offsets: Tensor
     stride: tuple[int, ...]
     centre: int = -1
+    # What engines derived from the pairs, by name: for sums over the targets, and over the sources.
+    _plans: tuple[dict[str, Tensor | None], ...] = dataclasses.field(
+        default_factory=lambda: ({}, {}), repr=False
+    )
 
     @property
     def volume(self) -> int:
@@ -53,8 +57,20 @@ class KernelMap:
     def transposed(self) -> "KernelMap":
         """Return the map that leads back: inputs and outputs exchanged, offsets unchanged."""
         return dataclasses.replace(
-            self, source=self.target, target=self.source, n_source=self.n_target, n_target=self.n_source
+            self,
+            source=self.target,
+            target=self.source,
+            n_source=self.n_target,
+            n_target=self.n_source,
+            _plans=self._plans[::-1],
         )
+
+    def plan(self, engine: Engine) -> Tensor | None:
+        """Return what ``engine`` derives from the pairs for its products; it does so once per map."""
+        plans = self._plans[0]
+        if engine.name not in plans:
+            plans[engine.name] = engine.plan(Pairs(self.source, self.target, self.splits), self.n_target)
+        return plans[engine.name]
 
 
 def submanifold_map(
@@ -104,7 +120,7 @@ def submanifold_map(
     offsets = window.offsets() * torch.tensor(per_axis("stride", stride, ndim))
     pairs = select_engine(coords.device).submanifold_pairs(coords, offsets)
     centre = window.volume // 2 if window.volume % 2 else -1
-    return KernelMap(*pairs, len(coords), len(coords), offsets, window.stride, centre)
+    return KernelMap(*pairs[:3], len(coords), len(coords), offsets, window.stride, centre)
 
 
 def strided_map(
@@ -164,7 +180,7 @@ def strided_map(
     )
     offsets = window.offsets()
     coarse, pairs = select_engine(coords.device).strided_pairs(coords, offsets, window.stride)
-    return coarse, KernelMap(*pairs, len(coords), len(coarse), offsets, window.stride)
+    return coarse, KernelMap(*pairs[:3], len(coords), len(coarse), offsets, window.stride)
 
 
 def generative_map(
@@ -210,7 +226,7 @@ def generative_map(
     )
     offsets = window.offsets()
     fine, pairs = select_engine(coords.device).generated_pairs(coords, offsets, window.stride)
-    return fine, KernelMap(*pairs, len(coords), len(fine), offsets, window.stride)
+    return fine, KernelMap(*pairs[:3], len(coords), len(fine), offsets, window.stride)
 
 
 def _check_coords(coords: Tensor) -> int:

@@ -49,7 +49,7 @@ class NumbaEngine(TorchEngine):
         n_out = weight.shape[2]
         weight = _pad_columns(weight, _kernels.VECTOR_BYTES // weight.itemsize)
         out = feats.new_empty(n_target, weight.shape[2])
-        arrays = _arrays(feats, weight, *pairs)
+        arrays = _arrays(feats, weight, *pairs[:3])
         ordered = _kernels.ascending(*arrays[3:])
         threads = _threads(len(pairs.source)) if ordered else 1
         block = _BLOCK if ordered else max(n_target, 1)
@@ -66,7 +66,7 @@ class NumbaEngine(TorchEngine):
         feats = _pad_columns(feats, _kernels.ROWS)
         grad = _pad_columns(grad, _kernels.VECTOR_BYTES // grad.itemsize)
         out = feats.new_zeros(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
-        arrays = _arrays(feats, grad, *pairs)
+        arrays = _arrays(feats, grad, *pairs[:3])
         block = _BLOCK if _kernels.ascending(*arrays[3:]) else max(len(grad), 1)
         threads = _threads(len(pairs.source))
         result = out.numpy()

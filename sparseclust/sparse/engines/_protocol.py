@@ -16,11 +16,14 @@ class Pairs(NamedTuple):
     splits : (k + 1,) int64, on the CPU
         The pairs of offset ``k`` are ``splits[k]:splits[k + 1]``. On the CPU, so that walking over the
         offsets never waits for a device.
+    plan : Tensor or None
+        What :meth:`Engine.plan` made of the other three.
     """
 
     source: Tensor
     target: Tensor
     splits: Tensor
+    plan: Tensor | None = None
 
 
 class Engine(Protocol):
@@ -54,6 +57,12 @@ class Engine(Protocol):
         """Fine sites, and pairs with ``sites[target] == stride * coords[source] + offsets[k]``.
 
         Every row reaches a site under every offset; order and errors as :meth:`strided_pairs`.
+        """
+
+    def plan(self, pairs: Pairs, n_target: int) -> Tensor | None:
+        """Return what the products can use besides the pairs, on their device, or None.
+
+        Made once per map and direction, kept with the map, and handed to the products as ``pairs.plan``.
         """
 
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:

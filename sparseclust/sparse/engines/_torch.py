@@ -52,6 +52,10 @@ class TorchEngine:
         sites[:, 1:] = sites[:, 1:].mul_(torch.tensor(stride, device=coords.device)) + shifts[k]
         return _reached(sites, k, row, len(offsets))
 
+    def plan(self, pairs: Pairs, n_target: int) -> Tensor | None:
+        """Return None: the pairs are enough."""
+        return None
+
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
         """Sum over the offsets in at least float32; half types round each product to their own type."""
         out = self.own_products(feats, weight, n_target, centre)
