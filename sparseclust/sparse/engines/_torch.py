@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,38 +20,30 @@ class TorchEngine:
 
     def submanifold_pairs(self, coords: Tensor, offsets: Tensor) -> Pairs:
         """Look up every neighbour of every row in the sorted keys."""
-        keys, weights = _pack_keys(coords, pad=int(offsets.abs().max()))
-        keys, order = torch.sort(keys)
+        box = _Box.around(coords, offsets)
+        keys, order = torch.sort(box.keys(coords))
         refuse_duplicates(keys)
-        wanted = keys + (offsets.to(coords.device) * weights[1:]).sum(dim=1)[:, None]
+        wanted = keys + box.steps(offsets)[:, None].to(keys.device)
         found = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
         k, target = torch.nonzero(keys[found] == wanted, as_tuple=True)
         return Pairs(order[found[k, target]], order[target], _splits(k, len(offsets)))
 
     def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
         """Join each row with the offsets that leave the same remainder."""
-        steps = torch.tensor(stride, device=coords.device)
-        shifts = offsets.to(coords.device)
-        places = torch.tensor(
-            [math.prod(stride[axis + 1 :]) for axis in range(len(stride))], device=coords.device
-        )
-        wanted = (shifts.remainder(steps) * places).sum(dim=1)
-        found = (coords[:, 1:].remainder(steps) * places).sum(dim=1)
-        k, row = torch.nonzero(wanted[:, None] == found, as_tuple=True)
-        sites = coords[row].long()
-        sites[:, 1:] = (sites[:, 1:] - shifts[k]).div_(steps, rounding_mode="floor")
-        return _reached(sites, k, row, len(offsets))
+        cells, places = _divide(coords[:, 1:], stride)
+        shifts, wanted = _divide(offsets, stride)
+        k, source = torch.nonzero(wanted[:, None].to(coords.device) == places, as_tuple=True)
+        return _reached(torch.cat([coords[:, :1], cells], dim=1), -shifts, k, source)
 
     def generated_pairs(
         self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]
     ) -> tuple[Tensor, Pairs]:
         """Join each row with all offsets."""
-        shifts = offsets.to(coords.device)
-        k = torch.arange(len(offsets), device=coords.device).repeat_interleave(len(coords))
-        row = torch.arange(len(coords), device=coords.device).repeat(len(offsets))
-        sites = coords[row].long()
-        sites[:, 1:] = sites[:, 1:].mul_(torch.tensor(stride, device=coords.device)) + shifts[k]
-        return _reached(sites, k, row, len(offsets))
+        n, volume = len(coords), len(offsets)
+        k = torch.arange(volume, device=coords.device).repeat_interleave(n)
+        source = torch.arange(n, device=coords.device).repeat(volume)
+        first = coords.long() * torch.tensor([1, *stride], device=coords.device)
+        return _reached(first, offsets, k, source)
 
     def plan(self, pairs: Pairs, n_target: int) -> Tensor | None:
         """Return None: the pairs are enough."""
@@ -93,36 +86,74 @@ def _blocks(splits: Tensor, centre: int) -> list[tuple[int, int, int]]:
     return [(k, a, b) for k, (a, b) in enumerate(itertools.pairwise(edges)) if b > a and k != centre]
 
 
-def _reached(sites: Tensor, k: Tensor, row: Tensor, volume: int) -> tuple[Tensor, Pairs]:
-    """Give every distinct site a row, in order; ``row`` reaches ``sites`` under offset ``k``."""
-    keys, _ = _pack_keys(sites)
-    distinct, site = torch.unique(keys, return_inverse=True)
-    code, order = torch.sort(k * len(distinct) + site)
-    refuse_duplicates(code)
-    kept = sites.new_empty(len(distinct), sites.shape[1], dtype=torch.int32)
-    kept[site] = sites.int()
-    return kept, Pairs(row[order], site[order], _splits(k, volume))
+def _divide(voxels: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Coarse cell of each voxel, and the number of its place in the cell."""
+    cells = torch.empty_like(voxels)
+    places = voxels.new_zeros(len(voxels), dtype=torch.int64)
+    for axis, step in enumerate(stride):
+        torch.div(voxels[:, axis], step, rounding_mode="floor", out=cells[:, axis])
+        places = places.mul_(step).add_(voxels[:, axis]).sub_(cells[:, axis], alpha=step)
+    return cells, places
 
 
-def _pack_keys(coords: Tensor, pad: int = 0) -> tuple[Tensor, Tensor]:
-    """Mixed-radix int64 keys of integer rows, and the weight of each column; see ``_voxels.pack_keys``."""
-    if len(coords) == 0:
-        return coords.new_empty(0, dtype=torch.int64), coords.new_zeros(coords.shape[1], dtype=torch.int64)
-    lowest, highest = torch.stack(coords.long().aminmax(dim=0)).tolist()
-    if min(lowest) < _INT32.min or max(highest) > _INT32.max:
-        raise ValueError(f"coordinates must fit int32, got some from {lowest} to {highest}; shift the volume")
-    weights: list[int] = []
-    cells = 1
-    for low, high in zip(reversed(lowest), reversed(highest)):
-        weights.insert(0, cells)
-        cells *= high - low + 1 + 2 * pad
-    if cells >= 2**62:
-        raise ValueError(
-            f"the coordinates span {cells:.1e} cells, more than a 64-bit key can number (from {lowest} "
-            f"to {highest}); check for stray coordinates, or shift and crop the volume"
-        )
-    factors = torch.tensor(weights, device=coords.device)
-    return ((coords - torch.tensor(lowest, device=coords.device)) * factors).sum(dim=1), factors
+def _reached(rows: Tensor, shifts: Tensor, k: Tensor, source: Tensor) -> tuple[Tensor, Pairs]:
+    """Sites ``rows[source] + shifts[k]``, each once and in order, and the pairs that lead there."""
+    box = _Box.around(rows, shifts)
+    if min(box.lowest) < _INT32.min or max(box.highest) > _INT32.max:
+        raise ValueError(f"sites from {box.lowest} to {box.highest} do not fit int32: shift the volume")
+    keys = box.keys(rows)[source] + box.steps(shifts).to(rows.device)[k]
+    distinct, target = torch.unique(keys, return_inverse=True)
+    code = k * len(distinct) + target
+    if not bool((code[1:] > code[:-1]).all()):
+        code, order = torch.sort(code)
+        refuse_duplicates(code)
+        source, target = source[order], target[order]
+    return box.rows(distinct), Pairs(source, target, _splits(k, len(shifts)))
+
+
+class _Box(NamedTuple):
+    """Numbers the cells of a box: mixed-radix int64 keys, which sort as the rows do."""
+
+    lowest: list[int]
+    highest: list[int]
+    weights: list[int]
+
+    @classmethod
+    def around(cls, coords: Tensor, shifts: Tensor) -> "_Box":
+        """Choose the box that holds the rows, shifted or not, so that no key is that of two cells."""
+        if len(coords) == 0:
+            coords = coords.new_zeros(1, coords.shape[1])
+        low, high = torch.stack(coords.aminmax(dim=0)).tolist()
+        for axis, (least, most) in enumerate(torch.stack(shifts.aminmax(dim=0)).T.tolist(), start=1):
+            low[axis] += min(least, 0)
+            high[axis] += max(most, 0)
+        sizes = [b - a + 1 for a, b in zip(low, high)]
+        if math.prod(sizes) >= 2**62:
+            raise ValueError(
+                f"the coordinates span {math.prod(sizes):.1e} cells, more than a 64-bit key can number (from "
+                f"{low} to {high}); check for stray coordinates, or shift and crop the volume"
+            )
+        return cls(low, high, [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))])
+
+    def keys(self, coords: Tensor) -> Tensor:
+        """Return the key of each row."""
+        keys = coords.new_zeros(len(coords), dtype=torch.int64)
+        for column, low, weight in zip(coords.unbind(1), self.lowest, self.weights):
+            keys += (column.long() - low).mul_(weight)
+        return keys
+
+    def steps(self, shifts: Tensor) -> Tensor:
+        """Return what each shift adds to a key."""
+        return (shifts * torch.tensor(self.weights[1:])).sum(dim=1)
+
+    def rows(self, keys: Tensor) -> Tensor:
+        """Return the rows (n, c) int32 that the keys number."""
+        columns = []
+        for low, weight in zip(self.lowest, self.weights):
+            digit = keys.div(weight, rounding_mode="floor")
+            columns.append((digit + low).int())
+            keys = keys - digit * weight
+        return torch.stack(columns, dim=1)
 
 
 def _splits(k: Tensor, volume: int) -> Tensor:
