@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 _WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 VECTOR_BYTES = 64 if _WIDE else 32
 ROWS = 8 if _WIDE else 4
+_AHEAD = 16  # pairs between the one being multiplied and the one whose row is fetched into the cache
 _INDEX = ir.IntType(64)
 
 
@@ -69,6 +70,32 @@ def _row(context, builder, kind, value, place):
     """Read one entry of a list of rows."""
     array = context.make_array(kind)(context, builder, value)
     return builder.load(builder.gep(array.data, [place]))
+
+
+@intrinsic
+def _fetch_rows(typing, matrix, rows, first, last):
+    """Ask for the next ``ROWS`` rows of a list, so that they are in the cache when their turn comes."""
+    signature = types.void(matrix, rows, first, last)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        x = _Matrix(context, builder, kinds[0], arguments[0])
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        starts = []
+        for r in range(ROWS):
+            place = builder.add(arguments[2], _INDEX(r))
+            place = builder.select(builder.icmp_signed("<", place, arguments[3]), place, arguments[2])
+            row = _row(context, builder, kinds[1], arguments[1], place)
+            starts.append(builder.bitcast(x.address(row, _INDEX(0)), byte))
+        size = builder.mul(x.columns, _INDEX(x.bytes))
+        with cgutils.for_range_slice(builder, _INDEX(0), size, _INDEX(64), intp=_INDEX) as (at, _):
+            for start in starts:
+                builder.call(prefetch, [builder.gep(start, [at]), flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @intrinsic(prefer_literal=True)
@@ -179,6 +206,8 @@ def convolve(feats, weight, source, target, splits, low, high, block, out):
                 vectors = _vectors_at_once((out.shape[1] - column) // lanes)
                 for p in range(first, last, ROWS):
                     count = min(ROWS, last - p)
+                    if column == 0 and p + _AHEAD < last:
+                        _fetch_rows(feats, source, p + _AHEAD, last)
                     if vectors == 3:
                         _convolve_tile(3, feats, matrix, source, target, p, count, column, out)
                     elif vectors == 2:
