@@ -1,20 +1,20 @@
 """``sparseclust tune``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
 from sparseclust.cli._tables import format_table
-from sparseclust.clustering import GaussianKernelClusterer
+from sparseclust.clustering import AffinityGraphClusterer
 from sparseclust.data import SemanticClass, open_events
 from sparseclust.pipeline import Predictor
 from sparseclust.training import ThresholdScan, tune_thresholds, with_thresholds
 from sparseclust.vis import plot_thresholds
-
-_HEADERS = ("class", "score", "value", "seed threshold", "kernel threshold", "events")
 
 
 def tune(
@@ -29,21 +29,23 @@ def tune(
     device: str = "auto",
     label: Literal["fragment", "group", "interaction"] = "fragment",
 ) -> None:
-    """Find the best seed and kernel thresholds per class, and write a model that uses them.
+    """Find the best thresholds of a model's clusterer, and write a model that uses them.
+
+    Gaussian kernels: seed and kernel threshold, per class. An affinity graph: threshold and smallest size,
+    for all classes together.
 
     Parameters
     ----------
     files
         Labelled validation events: PILArNet HDF5 files or event stores; each may be a glob pattern.
     model
-        File that `sparseclust train` wrote (model.pt), of a network with embeddings whose clusterer is the
-        Gaussian-kernel one.
+        File that `sparseclust train` wrote (model.pt).
     output
         Model file to write; by default NAME.tuned.pt beside the model NAME.pt.
     metric
         What is best: mean sbd, mean ari, or the harmonic mean of the two.
     steps
-        Thresholds to try, of either kind.
+        Thresholds to try, of each kind.
     plot
         Write heat-maps of the scores here (.html).
     batch_size
@@ -59,23 +61,18 @@ def tune(
     if plot is not None:
         plot.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
-    if not isinstance(predictor.clusterer, GaussianKernelClusterer):
-        raise ValueError(
-            f"{model}: its {type(predictor.clusterer).__name__} has neither seed nor kernel threshold; "
-            "train a network that clusters embeddings (--network.name spice)"
-        )
     size = predictor.inputs.spatial_size
     sources = [open_events(name, label=label, spatial_size=size) for name in files]
     predictions = (p for events in sources for p in predictor.predict(events))
     scan = tune_thresholds(
         progress(predictions, total=sum(map(len, sources)), what="tune"),
         clusterer=predictor.clusterer,
-        seed_grid=np.arange(steps) / steps,
-        kernel_grid=np.arange(0.5, steps) / steps,
+        grids=_grids(predictor, steps),
         metric=metric,
         classes=predictor.classes,
     )
-    print(format_table(_HEADERS, _rows(scan)))
+    headers = ("class", "score", "value", *(name.replace("_", " ") for name in scan.grids), "events")
+    print(format_table(headers, _rows(scan)))
     predictor.clusterer = with_thresholds(predictor.clusterer, scan)
     predictor.save(target, tuned_for=metric, tuned_on=", ".join(files))
     print(f"model: {target}")
@@ -84,10 +81,24 @@ def tune(
         print(f"heat-maps: {plot}")
 
 
+def _grids(predictor: Predictor, steps: int) -> dict[str, npt.NDArray[np.float64]]:
+    centres = np.arange(0.5, steps) / steps
+    if isinstance(predictor.clusterer, AffinityGraphClusterer):
+        return {"threshold": centres}
+    return {"seed_threshold": np.arange(steps) / steps, "kernel_threshold": centres}
+
+
 def _rows(scan: ThresholdScan) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
+    """Best values of each class, then, where all share them, those that are written."""
+    rows = []
     for c, table, n in zip(scan.classes, scan.scores, scan.n_events):
         name = SemanticClass(c).name.capitalize() if c >= 0 else "all voxels"
-        s0, p0 = scan.best[int(c)]
-        rows.append((name, scan.metric, f"{table.max():.3f}", f"{s0:.3f}", f"{p0:.3f}", f"{n:,}"))
+        rows.append((name, scan.metric, f"{table.max():.3f}", *_values(scan.best[int(c)]), f"{n:,}"))
+    if "min_size" in scan.grids and len(scan.classes) > 1:
+        best = f"{scan.scores.mean(axis=0).max():.3f}"
+        rows.append(("together", scan.metric, best, *_values(scan.best_for_all), ""))
     return rows
+
+
+def _values(best: Mapping[str, float]) -> list[str]:
+    return [f"{value:.3f}" if isinstance(value, float) else str(value) for value in best.values()]

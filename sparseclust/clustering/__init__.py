@@ -5,6 +5,7 @@ from sparseclust.clustering._clusterer import GaussianKernelClusterer
 from sparseclust.clustering._gaussian import cluster_embeddings, gaussian_kernel
 from sparseclust.clustering._neighbours import connected_components, dbscan_voxels, neighbour_edges
 from sparseclust.clustering._repair import absorb_fragments, merge_touching, refine, split_disconnected
+from sparseclust.clustering._scan import scan_affinities, scan_kernels
 
 __all__ = [
     "AffinityGraphClusterer",
@@ -18,5 +19,7 @@ __all__ = [
     "merge_touching",
     "neighbour_edges",
     "refine",
+    "scan_affinities",
+    "scan_kernels",
     "split_disconnected",
 ]

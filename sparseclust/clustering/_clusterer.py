@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust.clustering import _validate as check
-from sparseclust.clustering._dispatch import Array, accepts_tensors
+from sparseclust.clustering._dispatch import Array, accepts_tensors, first_tensor, on_host, stays_on_device
 from sparseclust.clustering._gaussian import Assignment, Backend, Leftover, Rules, find_clusters
 from sparseclust.clustering._instances import describe_instances
 from sparseclust.clustering._parameters import Parameters
@@ -64,11 +64,8 @@ class GaussianKernelClusterer(Parameters):
     centroids_: FloatArray = dataclasses.field(init=False, repr=False)
     margins_: FloatArray = dataclasses.field(init=False, repr=False)
     scores_: npt.NDArray[Any] = dataclasses.field(init=False, repr=False)
-    _points: tuple[FloatArray, FloatArray, IntArray, npt.NDArray[Any]] = dataclasses.field(
-        init=False, repr=False
-    )
+    _points: tuple[Array, Array, Array, Array] = dataclasses.field(init=False, repr=False)
 
-    @accepts_tensors
     def fit_predict(
         self,
         embeddings: Array,
@@ -77,7 +74,7 @@ class GaussianKernelClusterer(Parameters):
         *,
         semantic: Array | None = None,
         event: Array | None = None,
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         """Cluster each class of each event on its own.
 
         Parameters
@@ -98,8 +95,44 @@ class GaussianKernelClusterer(Parameters):
         ------
         ValueError, TypeError
             As :func:`cluster_embeddings`, and if a threshold misses a class that occurs.
+
+        Notes
+        -----
+        With backend "torch", and with "auto" for tensors on a GPU, the points stay where they are; the host
+        gets the labels and one row per cluster.
         """
         rules = Rules(self.min_size, self.assignment, self.leftover, self.backend).checked()
+        tensor = first_tensor(embeddings, margins, seediness, semantic, event)
+        if tensor is None or not stays_on_device(self.backend, tensor):
+            return self._fit_arrays(embeddings, margins, seediness, semantic, event, rules)
+        from sparseclust.clustering import _torch
+
+        found = _torch.fit_tensors(
+            embeddings,
+            margins,
+            seediness,
+            semantic,
+            event,
+            device=tensor.device,
+            thresholds=self._thresholds,
+            rules=(rules.min_size, rules.assignment == "argmax", rules.leftover == "nearest"),
+        )
+        kernels = (values[found.seeds] for values in (found.x, found.sigma, found.score))
+        self.labels_, self.seeds_ = _torch.to_numpy(found.labels), _torch.to_numpy(found.seeds)
+        self.centroids_, self.margins_, self.scores_ = map(_torch.to_numpy, kernels)
+        self._points = found.x, found.sigma, found.group, found.score
+        return found.labels
+
+    @accepts_tensors
+    def _fit_arrays(
+        self,
+        embeddings: Array,
+        margins: Array,
+        seediness: Array,
+        semantic: Array | None,
+        event: Array | None,
+        rules: Rules,
+    ) -> npt.NDArray[Any]:
         x = check.embedding_rows(embeddings)
         sigma = check.margin_rows(margins, *x.shape)
         score = check.seediness_rows(seediness, len(x))
@@ -107,23 +140,26 @@ class GaussianKernelClusterer(Parameters):
         in_event, _ = check.dense_groups(event, len(x), name="event")
         group, pairs = check.dense_groups(in_event * len(classes) + kind, len(x))
         kind_of_group = pairs % max(len(classes), 1)
-        names = None if semantic is None else classes
+        s0, p0 = self._thresholds(None if semantic is None else classes)
         self.labels_, self.seeds_ = find_clusters(
             x,
             sigma,
             score,
             group=group,
-            seed_thresholds=_per_class("seed_threshold", self.seed_threshold, names, check.not_nan)[
-                kind_of_group
-            ],
-            kernel_thresholds=_per_class("kernel_threshold", self.kernel_threshold, names, check.open_unit)[
-                kind_of_group
-            ],
+            seed_thresholds=s0[kind_of_group],
+            kernel_thresholds=p0[kind_of_group],
             rules=rules,
         )
         self.centroids_, self.margins_, self.scores_ = x[self.seeds_], sigma[self.seeds_], score[self.seeds_]
         self._points = x, sigma, group, score
         return self.labels_
+
+    def _thresholds(self, classes: npt.NDArray[Any] | None) -> tuple[FloatArray, FloatArray]:
+        """``s0`` and ``p0`` of the classes; ``classes`` is None when the caller named none."""
+        return (
+            _per_class("seed_threshold", self.seed_threshold, classes, check.not_nan),
+            _per_class("kernel_threshold", self.kernel_threshold, classes, check.open_unit),
+        )
 
     @property
     def instances_(self) -> npt.NDArray[Any]:
@@ -149,7 +185,7 @@ class GaussianKernelClusterer(Parameters):
         >>> clusterer.instances_["size"].tolist(), clusterer.instances_["margin"].round(2).tolist()
         ([2, 1], [0.85, 0.96])
         """
-        x, sigma, group, score = self._points
+        x, sigma, group, score = map(on_host, self._points)
         return describe_instances(x, sigma, score, group, self.labels_, self.seeds_)
 
 

@@ -38,5 +38,19 @@ def first_tensor(*values: Any) -> Any:
     return next((v for v in values if _is_tensor(v)), None)
 
 
+def stays_on_device(backend: str, tensor: Any) -> bool:
+    """Whether a backend works on tensors where they are, rather than on the arrays of the host."""
+    return backend == "torch" or (backend == "auto" and tensor.device.type != "cpu")
+
+
+def on_host(values: Array) -> npt.NDArray[Any]:
+    """Return arrays as they are, and tensors as arrays."""
+    if not _is_tensor(values):
+        return np.asarray(values)
+    from sparseclust.clustering import _torch
+
+    return _torch.to_numpy(values)
+
+
 def _is_tensor(value: object) -> bool:
     return type(value).__module__.startswith("torch")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sparseclust.clustering import _kernels, _reference
 from sparseclust.clustering import _validate as check
-from sparseclust.clustering._dispatch import Array, accepts_tensors, first_tensor
+from sparseclust.clustering._dispatch import Array, accepts_tensors, first_tensor, stays_on_device
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 Assignment = Literal["greedy", "argmax"]
@@ -197,7 +197,7 @@ def cluster_embeddings(
     s0 = check.not_nan("seed_threshold", seed_threshold)
     p0 = check.open_unit("kernel_threshold", kernel_threshold)
     tensor = first_tensor(embeddings, margins, seediness, group)
-    if tensor is not None and (backend == "torch" or (backend == "auto" and tensor.device.type != "cpu")):
+    if tensor is not None and stays_on_device(backend, tensor):
         from sparseclust.clustering import _torch
 
         return _torch.cluster_tensors(

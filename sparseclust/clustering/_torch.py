@@ -4,7 +4,7 @@ The only file of this subpackage that imports torch.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sparseclust.clustering import _validate as check
+from sparseclust.clustering._validate import FloatArray
 
 # Most table entries alive at once: a few temporaries of 8 bytes each.
 _ENTRIES = 2**22
@@ -47,22 +48,80 @@ def cluster_tensors(
 ) -> Tensor:
     """Cluster without leaving the device; the options are checked, the arrays are not."""
     x, sigma, score, ids = _checked(embeddings, margins, seediness, group, device)
+    n_groups = int(ids.max()) + 1 if len(ids) else 0
+    thresholds = np.full(n_groups, seed_threshold), np.full(n_groups, kernel_threshold)
+    return _clustered(x, sigma, score, ids, thresholds, (min_size, argmax, nearest))[0]
+
+
+class Fitted(NamedTuple):
+    """Labels (n,), the row of each label's seed (k,), and the checked points with groups counted from 0."""
+
+    labels: Tensor
+    seeds: Tensor
+    x: Tensor
+    sigma: Tensor
+    score: Tensor
+    group: Tensor
+
+
+def fit_tensors(
+    embeddings: Any,
+    margins: Any,
+    seediness: Any,
+    semantic: Any,
+    event: Any,
+    *,
+    device: torch.device,
+    thresholds: Callable[[npt.NDArray[Any] | None], tuple[FloatArray, FloatArray]],
+    rules: tuple[int, bool, bool],
+) -> Fitted:
+    """Cluster each class of each event; ``thresholds`` gives ``s0`` and ``p0`` of the classes that occur."""
+    x, sigma, score, _ = _checked(embeddings, margins, seediness, None, device)
+    kind, classes = _distinct("semantic", semantic, len(x), device)
+    in_event, _ = _distinct("event", event, len(x), device)
+    pairs, group = torch.unique(in_event * max(len(classes), 1) + kind, return_inverse=True)
+    kind_of_group = (pairs % max(len(classes), 1)).cpu().numpy()
+    s0, p0 = thresholds(None if semantic is None else classes.cpu().numpy())
+    labels, seeds = _clustered(x, sigma, score, group, (s0[kind_of_group], p0[kind_of_group]), rules)
+    return Fitted(labels, seeds, x, sigma, score, group)
+
+
+def _clustered(
+    x: Tensor,
+    sigma: Tensor,
+    score: Tensor,
+    ids: Tensor,
+    thresholds: tuple[FloatArray, FloatArray],
+    rules: tuple[int, bool, bool],
+) -> tuple[Tensor, Tensor]:
+    """Sort and cluster checked tensors with thresholds ``s0`` and ``p0`` per group."""
     order = torch.argsort(-score, stable=True)
     order = order[torch.argsort(ids[order], stable=True)]
-    n_groups = int(ids.max()) + 1 if len(ids) else 0
-    eligible = score >= torch.tensor(seed_threshold, dtype=score.dtype, device=device)
-    labels, _ = cluster_groups(
+    s0, p0 = thresholds
+    n_groups = len(s0)
+    eligible = score >= torch.from_numpy(s0).to(x.device, score.dtype)[ids]
+    exponents = torch.tensor([-2.0 * math.log(p) for p in p0], dtype=torch.float64, device=x.device)
+    return cluster_groups(
         x,
         sigma * sigma,
         order,
         _splits(torch.bincount(ids, minlength=n_groups)),
         torch.bincount(ids, weights=eligible.double(), minlength=n_groups).long(),
-        torch.full((n_groups,), -2.0 * math.log(kernel_threshold), dtype=torch.float64, device=device),
-        min_size,
-        argmax,
-        nearest,
+        exponents,
+        *rules,
     )
-    return labels
+
+
+def _distinct(name: str, ids: Any, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids (n,) as indices into the sorted distinct ids, and those; as ``dense_groups`` of the arrays."""
+    if ids is None:
+        return torch.zeros(n, dtype=torch.int64, device=device), torch.zeros(min(n, 1), dtype=torch.int64)
+    ids = torch.as_tensor(ids, device=device)
+    if ids.shape != (n,) or ids.dtype not in _INTEGERS:
+        index, distinct = check.dense_groups(to_numpy(ids), n, name=name)
+        return from_numpy(index, device), torch.from_numpy(distinct)
+    distinct_ids, inverse = torch.unique(ids, return_inverse=True)
+    return inverse, distinct_ids
 
 
 def cluster_arrays(*arguments: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

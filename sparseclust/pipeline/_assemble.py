@@ -1,7 +1,7 @@
 """Network outputs to labels, whichever clusterer makes them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.clustering import refine as repaired
 from sparseclust.data import Batch
 
 Clusterer = GaussianKernelClusterer | AffinityGraphClusterer
@@ -18,7 +19,17 @@ _KINDS: Mapping[str, type[Clusterer]] = {
 }
 
 
-def assemble(clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch) -> npt.NDArray[np.int64]:
+class Labelled(NamedTuple):
+    """Labels (N,) of a batch; for an affinity graph also the edges (2, m) and affinities (m,) behind them."""
+
+    labels: npt.NDArray[np.int64]
+    edges: npt.NDArray[np.int64] | None = None
+    affinity: npt.NDArray[np.float32] | None = None
+
+
+def assemble(
+    clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, *, refine: bool = False
+) -> npt.NDArray[np.int64]:
     """Label the voxels of a batch; nothing crosses an event or a semantic class.
 
     Parameters
@@ -28,6 +39,8 @@ def assemble(clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch) 
     outputs : mapping of str to Tensor
         What the network made of ``batch``.
     batch : Batch
+    refine : bool
+        Repair the clusters of Gaussian kernels with :func:`sparseclust.clustering.refine`.
 
     Returns
     -------
@@ -37,13 +50,23 @@ def assemble(clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch) 
     Raises
     ------
     ValueError
-        If the network does not give what the clusterer reads.
+        If the network does not give what the clusterer reads, or there is nothing to refine.
+
+    Notes
+    -----
+    Where outputs on a GPU are clustered by Gaussian kernels, only labels leave it. The union-find of an
+    affinity graph and the repairs work on the host.
     """
-    needed = (
-        ("edges", "affinity")
-        if isinstance(clusterer, AffinityGraphClusterer)
-        else ("embeddings", "margins", "seediness")
-    )
+    return label_batch(clusterer, outputs, batch, refine=refine).labels
+
+
+def label_batch(
+    clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, *, refine: bool = False
+) -> Labelled:
+    """Do the work of :func:`assemble`; what an affinity graph was made of comes along."""
+    graph = isinstance(clusterer, AffinityGraphClusterer)
+    check_refine(clusterer, refine)
+    needed = ("edges", "affinity") if graph else ("embeddings", "margins", "seediness")
     missing = [name for name in needed if name not in outputs]
     if missing:
         raise ValueError(
@@ -51,13 +74,26 @@ def assemble(clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch) 
             "choose another clusterer or another model"
         )
     if isinstance(clusterer, AffinityGraphClusterer):
-        edges, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
-        affinity = torch.sigmoid(logits.float())
-        return _numpy(clusterer.fit_predict(edges.cpu().numpy(), affinity.cpu().numpy(), n=len(batch.tensor)))
-    arrays = (outputs[name].float().cpu().numpy() for name in needed)
-    semantic = None if batch.semantic is None else batch.semantic.cpu().numpy()
-    event = batch.tensor.coords[:, 0].cpu().numpy()
-    return _numpy(clusterer.fit_predict(*arrays, semantic=semantic, event=event))
+        within, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
+        edges, affinity = within.cpu().numpy(), torch.sigmoid(logits.float()).cpu().numpy()
+        return Labelled(clusterer.fit_predict(edges, affinity, n=len(batch.tensor)), edges, affinity)
+    embeddings, margins, seediness = (outputs[name].float() for name in needed)
+    coords = batch.tensor.coords
+    labels = clusterer.fit_predict(
+        embeddings, margins, seediness, semantic=batch.semantic, event=coords[:, 0]
+    )
+    if refine:
+        labels = repaired(labels, coords[:, 1:], embeddings, margins, group=batch.group)
+    return Labelled(labels.cpu().numpy())
+
+
+def check_refine(clusterer: Clusterer, refine: bool) -> None:
+    """Refuse repairs of what needs none."""
+    if refine and not isinstance(clusterer, GaussianKernelClusterer):
+        raise ValueError(
+            f"refine repairs the clusters of Gaussian kernels; those of {type(clusterer).__name__} are "
+            "connected pieces already, leave refine out"
+        )
 
 
 def edges_within(edges: Tensor, values: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +112,3 @@ def clusterer_from_dict(settings: Mapping[str, Any]) -> Clusterer:
     """Build what :func:`clusterer_to_dict` described."""
     parameters = dict(settings)
     return _KINDS[parameters.pop("kind")](**parameters)
-
-
-def _numpy(labels: Any) -> npt.NDArray[np.int64]:
-    return np.asarray(labels, np.int64)

@@ -14,7 +14,14 @@ import torch
 
 from sparseclust.data import Event, SemanticClass, VoxelInputs, coalesce_event, collate_events
 from sparseclust.models import create_model
-from sparseclust.pipeline._assemble import Clusterer, assemble, clusterer_from_dict, clusterer_to_dict
+from sparseclust.pipeline._assemble import (
+    Clusterer,
+    Labelled,
+    check_refine,
+    clusterer_from_dict,
+    clusterer_to_dict,
+    label_batch,
+)
 
 FORMAT = "sparseclust-model"
 PER_EDGE = ("edges", "affinity")
@@ -35,11 +42,21 @@ class Prediction:
         particle, because no cluster claims the voxel or its class is not clustered.
     outputs : mapping of str to (n, ...) float32
         The network's outputs per voxel, aligned likewise; ``nan`` for voxels that the network did not see.
+    edges : (2, m) int64, optional
+        Pairs of rows that an affinity graph joins or not: touching voxels of one class.
+    affinity : (m,) float32, optional
+        How likely each of them is of one particle.
+    voxel : (n,) int64, optional
+        Row that stands for each row: itself, or another one where the event lists the coordinate more than
+        once; -1 for voxels that the network did not see. Edges join such rows. None: each for itself.
     """
 
     event: Event
     labels: npt.NDArray[np.int64]
     outputs: Mapping[str, npt.NDArray[np.float32]]
+    edges: npt.NDArray[np.int64] | None = None
+    affinity: npt.NDArray[np.float32] | None = None
+    voxel: npt.NDArray[np.int64] | None = None
 
 
 class Predictor:
@@ -64,6 +81,14 @@ class Predictor:
         Where to run; by default wherever the model is.
     precision : {None, "bf16", "fp16"}
         Autocast precision of the network. The clusterer always works in float64.
+    refine : bool
+        Repair the clusters of Gaussian kernels by the connectivity of their voxels, with
+        :func:`sparseclust.clustering.refine`.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown or out of range, or ``refine`` is asked for beside an affinity graph.
 
     Notes
     -----
@@ -96,17 +121,20 @@ class Predictor:
         batch_size: int = 8,
         device: torch.device | str | None = None,
         precision: str | None = None,
+        refine: bool = False,
     ) -> None:
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {list(_PRECISIONS)}, got {precision!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        check_refine(clusterer, refine)
         self.model = model if device is None else model.to(device)
         self.clusterer = clusterer
         self.inputs = inputs
         self.classes = tuple(int(c) for c in classes)
         self.batch_size = batch_size
         self.precision = precision
+        self.refine = refine
 
     @property
     def device(self) -> torch.device:
@@ -130,16 +158,9 @@ class Predictor:
                 outputs = self.model(batch.tensor)
         finally:
             self.model.train(training)
-        labels = assemble(self.clusterer, outputs, batch)
+        labelled = label_batch(self.clusterer, outputs, batch, refine=self.refine)
         arrays = {k: v.float().cpu().numpy() for k, v in outputs.items() if k not in PER_EDGE}
-        ends = np.cumsum([len(s.event) for s in seen])
-        starts = ends - [len(s.event) for s in seen]
-        return [
-            Prediction(
-                s.original, s.expand_labels(labels[a:b]), {k: s.expand(v[a:b]) for k, v in arrays.items()}
-            )
-            for s, a, b in zip(seen, starts, ends)
-        ]
+        return _per_event(seen, labelled, arrays)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _PRECISIONS[self.precision]
@@ -172,6 +193,7 @@ class Predictor:
             "model": dict(config),
             "inputs": asdict(self.inputs),
             "clusterer": clusterer_to_dict(self.clusterer),
+            "refine": self.refine,
             "classes": list(self.classes),
             "info": info,
             "state": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
@@ -193,8 +215,17 @@ class Predictor:
         batch_size: int = 8,
         device: torch.device | str | None = None,
         precision: str | None = None,
+        refine: bool | None = None,
     ) -> Self:
         """Read a file that :meth:`save` wrote (``sparseclust train`` leaves one as ``model.pt``).
+
+        Parameters
+        ----------
+        path : path
+        batch_size, device, precision
+            As for the class.
+        refine : bool, optional
+            As for the class; by default as the file says.
 
         Raises
         ------
@@ -215,6 +246,7 @@ class Predictor:
             batch_size=batch_size,
             device=device,
             precision=precision,
+            refine=content.get("refine", False) if refine is None else refine,
         )
 
 
@@ -241,7 +273,20 @@ class _Seen:
         self.original = event
         keep = np.ones(len(event), bool) if event.semantic is None else np.isin(event.semantic, classes)
         self.rows = np.flatnonzero(keep)
-        self.event, self.inverse = coalesce_event(event.select(keep))
+        kept = event.select(keep)
+        self.event, self.inverse = coalesce_event(kept)
+        # A row that lends its class to the voxel may stand for it: the first such row.
+        same = np.ones(len(kept), bool)
+        if kept.semantic is not None and self.event.semantic is not None:
+            same = kept.semantic == self.event.semantic[self.inverse]
+        self.leading = np.empty(len(self.event), np.int64)
+        self.leading[self.inverse[same][::-1]] = self.rows[same][::-1]
+
+    def voxel(self) -> npt.NDArray[np.int64]:
+        """Row that stands for each row, -1 where the network saw none."""
+        out = np.full(len(self.original), -1, np.int64)
+        out[self.rows] = self.leading[self.inverse]
+        return out
 
     def expand(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Spread values of the seen voxels over the event's rows, nan elsewhere."""
@@ -256,3 +301,30 @@ class _Seen:
         out = np.full(len(self.original), -1, np.int64)
         out[self.rows] = renumbered[self.inverse]
         return out
+
+
+def _per_event(
+    seen: Sequence[_Seen], labelled: Labelled, outputs: Mapping[str, npt.NDArray[np.float32]]
+) -> list[Prediction]:
+    """Cut what belongs to a batch into its events."""
+    sizes = [len(s.event) for s in seen]
+    splits = np.cumsum([0, *sizes])
+    predictions = []
+    for s, a, b, (edges, affinity) in zip(seen, splits, splits[1:], _graphs(labelled, splits)):
+        arrays = {name: s.expand(values[a:b]) for name, values in outputs.items()}
+        rows = None if edges is None else s.leading[edges - a]
+        predictions.append(
+            Prediction(s.original, s.expand_labels(labelled.labels[a:b]), arrays, rows, affinity, s.voxel())
+        )
+    return predictions
+
+
+def _graphs(labelled: Labelled, splits: npt.NDArray[np.int64]) -> Iterator[tuple[Any, Any]]:
+    """Edges and affinities of each event, in their order; None where there is no graph."""
+    if labelled.edges is None or labelled.affinity is None:
+        yield from itertools.repeat((None, None), len(splits) - 1)
+        return
+    number = np.repeat(np.arange(len(splits) - 1, dtype=np.uint32), np.diff(splits))[labelled.edges[0]]
+    order = np.argsort(number, kind="stable")
+    for part in np.split(order, np.searchsorted(number[order], np.arange(1, len(splits) - 1))):
+        yield labelled.edges[:, part], labelled.affinity[part]

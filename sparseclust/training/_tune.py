@@ -1,51 +1,66 @@
-"""Search for the thresholds of the Gaussian-kernel clusterer."""
+"""Search for the thresholds of a clusterer."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.clustering import GaussianKernelClusterer
+from sparseclust.clustering import (
+    AffinityGraphClusterer,
+    GaussianKernelClusterer,
+    scan_affinities,
+    scan_kernels,
+)
 from sparseclust.metrics import score_events
 from sparseclust.pipeline import PARTICLE_CLASSES, Prediction
 
 Metric = Literal["sbd", "ari", "harmonic"]
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Grids = Mapping[str, npt.NDArray[Any]]
+Clusterer = GaussianKernelClusterer | AffinityGraphClusterer
+C = TypeVar("C", bound=Clusterer)
 
-_OUTPUTS = ("embeddings", "margins", "seediness")
+_KERNEL_GRIDS: Grids = MappingProxyType(
+    {"seed_threshold": np.arange(20) / 20, "kernel_threshold": np.arange(0.5, 20) / 20}
+)
+_GRAPH_GRIDS: Grids = MappingProxyType(
+    {"min_size": np.array([1, 2, 4, 8, 16, 32]), "threshold": np.arange(0.5, 20) / 20}
+)
+_EMBEDDING = ("embeddings", "margins", "seediness")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ThresholdScan:
-    """Mean scores per class at every pair of thresholds.
+    """Mean scores per class at every pair of values of a clusterer's two thresholds.
 
     Attributes
     ----------
     classes : (c,) int64
         Semantic classes that occur; -1 alone where the events carry none.
-    seed_grid, kernel_grid : (s,), (k,) float64
-        Thresholds ``s0`` and ``p0``, ascending.
-    ari, sbd : (c, s, k) float64
+    grids : mapping of str to (a,) and (b,) array
+        The two parameters and their values, ascending.
+    ari, sbd : (c, a, b) float64
         Means over the events that hold the class.
     n_events : (c,) int64
         How many these are.
     metric : {"sbd", "ari", "harmonic"}
-        What :attr:`best` looks for.
+        What is best.
     """
 
-    classes: npt.NDArray[np.int64]
-    seed_grid: FloatArray
-    kernel_grid: FloatArray
+    classes: IntArray
+    grids: Grids
     ari: FloatArray
     sbd: FloatArray
-    n_events: npt.NDArray[np.int64]
+    n_events: IntArray
     metric: Metric
 
     @property
     def scores(self) -> FloatArray:
-        """The metric (c, s, k); the harmonic mean of ARI and SBD is 0 where one of them is not positive."""
+        """The metric (c, a, b); the harmonic mean of ARI and SBD is 0 where one of them is not positive."""
         if self.metric != "harmonic":
             return self.sbd if self.metric == "sbd" else self.ari
         positive = np.minimum(self.ari, self.sbd) > 0
@@ -53,36 +68,43 @@ class ThresholdScan:
         return np.where(positive, 2 * self.ari * self.sbd / total, 0.0)
 
     @property
-    def best(self) -> dict[int, tuple[float, float]]:
-        """Thresholds ``(s0, p0)`` of each class; of equal scores those of smallest s0, then smallest p0."""
-        flat = self.scores.reshape(len(self.classes), -1).argmax(axis=1)
-        s, k = np.divmod(flat, len(self.kernel_grid))
-        return {
-            int(c): (float(self.seed_grid[i]), float(self.kernel_grid[j]))
-            for c, i, j in zip(self.classes, s, k)
-        }
+    def best(self) -> dict[int, dict[str, float]]:
+        """Best values of each class; of equal scores the smallest, the first parameter before the second."""
+        return {int(c): self._largest(scores) for c, scores in zip(self.classes, self.scores)}
+
+    @property
+    def best_for_all(self) -> dict[str, float]:
+        """Best values that all classes share, by the mean over classes, each counting once; ties as above."""
+        return self._largest(self.scores.mean(axis=0))
+
+    def _largest(self, scores: FloatArray) -> dict[str, float]:
+        at = np.unravel_index(int(scores.argmax()), scores.shape)
+        return {name: values[i].item() for (name, values), i in zip(self.grids.items(), at)}
 
 
 def tune_thresholds(
     predictions: Iterable[Prediction],
     *,
-    clusterer: GaussianKernelClusterer | None = None,
-    seed_grid: npt.ArrayLike | None = None,
-    kernel_grid: npt.ArrayLike | None = None,
+    clusterer: Clusterer | None = None,
+    grids: Mapping[str, npt.ArrayLike] | None = None,
     metric: Metric = "sbd",
     classes: Sequence[int] = PARTICLE_CLASSES,
 ) -> ThresholdScan:
-    """Score every pair of seed and kernel threshold, per semantic class.
+    """Score every pair of values of a clusterer's two thresholds, per semantic class.
 
     Parameters
     ----------
     predictions : iterable of Prediction
-        With embeddings, margins and seediness among their outputs, of events that carry the truth. Consumed
-        one by one; their labels play no part. Validation events, not those of the final comparison.
-    clusterer : GaussianKernelClusterer, optional
-        Whose other rules hold: minimum size, assignment, leftovers.
-    seed_grid, kernel_grid : (s,), (k,) float, optional
-        Thresholds to try; by default 20 each, 0, 0.05, ... 0.95 and 0.025, 0.075, ... 0.975.
+        Of events that carry the truth, with embeddings, margins and seediness among their outputs, or with
+        edges. Consumed one by one; their labels play no part. Validation events, not those of the final
+        comparison.
+    clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
+        Whose thresholds are looked for, and whose other rules hold; by default a
+        ``GaussianKernelClusterer()``.
+    grids : mapping of str to numbers, optional
+        Values to try. For Gaussian kernels ``"seed_threshold"``, by default 0, 0.05, ... 0.95, and
+        ``"kernel_threshold"``, by default 0.025, 0.075, ... 0.975; for an affinity graph ``"min_size"``, by
+        default 1, 2, 4, ... 32, and ``"threshold"``, by default 0.025, 0.075, ... 0.975.
     metric : {"sbd", "ari", "harmonic"}
         What is best: mean SBD, mean ARI, or their harmonic mean.
     classes : sequence of int
@@ -95,8 +117,8 @@ def tune_thresholds(
     Raises
     ------
     ValueError
-        If an event carries no truth, an output is missing, nothing is left to score, or a grid is empty or
-        out of range.
+        If an event carries no truth, an output is missing, nothing is left to score, or a grid is empty, out
+        of range or of no such parameter.
 
     See Also
     --------
@@ -105,11 +127,13 @@ def tune_thresholds(
 
     Notes
     -----
-    A higher ``s0`` only ends the search for seeds earlier. With ``assignment="greedy"`` and
-    ``leftover="noise"`` one search down to the smallest ``s0`` therefore serves them all: the clusters whose
-    seeds reach ``s0`` stay, the others become -1, and partitions that a change of ``s0`` leaves as they are
-    get scored once. Other rules take one search per pair. As in :class:`Scorer`, the voxels without label
-    count as one more cluster.
+    One ordering of the seeds and one search in the embeddings serve the whole grid
+    (:func:`sparseclust.clustering.scan_kernels`), and one union-find all thresholds of an affinity graph
+    (:func:`sparseclust.clustering.scan_affinities`). Kernels with ``assignment="argmax"`` or
+    ``leftover="nearest"`` take one search per pair. Pairs that label an event alike are scored once. As in
+    :class:`Scorer`, the voxels without label count as one more cluster. Repairs, where a
+    :class:`~sparseclust.pipeline.Predictor` makes them, come afterwards and play no part. Memory: one label
+    per voxel and kernel threshold, or per voxel and pair for an affinity graph, of one event.
 
     References
     ----------
@@ -124,32 +148,36 @@ def tune_thresholds(
     >>> outputs = {"embeddings": [[0.0], [0.1], [1.0]], "margins": [0.1] * 3, "seediness": [0.9, 0.3, 0.8]}
     >>> scan = tune_thresholds([Prediction(event, event.instance, outputs)])
     >>> scan.best
-    {1: (0.0, 0.025)}
+    {1: {'seed_threshold': 0.0, 'kernel_threshold': 0.025}}
     """
     base = GaussianKernelClusterer() if clusterer is None else clusterer
-    s_grid = _grid("seed_grid", np.arange(20) / 20 if seed_grid is None else seed_grid)
-    k_grid = _grid("kernel_grid", np.arange(0.5, 20) / 20 if kernel_grid is None else kernel_grid)
+    tried = _checked_grids(base, grids or {})
     if metric not in get_args(Metric):
         raise ValueError(f"metric must be one of {get_args(Metric)}, got {metric!r}")
     sums: dict[int, FloatArray] = {}
     for number, prediction in enumerate(predictions):
-        voxels = _voxels(prediction, number, classes)
-        if len(voxels["instance"]):
-            for c, scores in _event_scores(voxels, base, s_grid, k_grid).items():
-                sums[c] = sums.get(c, 0.0) + scores
+        voxels = _Voxels.of(prediction, number, base, classes)
+        for c, scores in _event_scores(voxels, base, tried).items():
+            sums[c] = sums.get(c, 0.0) + scores
     if not sums:
         raise ValueError("no event has a voxel of a true instance in the given classes: nothing to tune on")
     found = sorted(sums)
     total = np.stack([sums[c] for c in found])
     n_events = total[:, 2, 0, 0]
     ari, sbd = np.moveaxis(total[:, :2] / n_events[:, None, None, None], 1, 0)
-    return ThresholdScan(np.array(found), s_grid, k_grid, ari, sbd, n_events.astype(np.int64), metric)
+    return ThresholdScan(np.array(found), tried, ari, sbd, n_events.astype(np.int64), metric)
 
 
-def with_thresholds(clusterer: GaussianKernelClusterer, scan: ThresholdScan) -> GaussianKernelClusterer:
-    """Return a new clusterer with the best thresholds of a scan, per class, and the rules of the one given.
+def with_thresholds(clusterer: C, scan: ThresholdScan) -> C:
+    """Return a new clusterer with the best thresholds of a scan, and the rules of the one given.
 
-    Classes that the scan has not seen keep their thresholds.
+    Gaussian kernels get thresholds per class; classes that the scan has not seen keep theirs. An affinity
+    graph gets the pair that is best for all classes.
+
+    Raises
+    ------
+    ValueError
+        If the scan was made for another kind of clusterer.
 
     Examples
     --------
@@ -157,96 +185,160 @@ def with_thresholds(clusterer: GaussianKernelClusterer, scan: ThresholdScan) -> 
     >>> from sparseclust.clustering import GaussianKernelClusterer
     >>> from sparseclust.training import ThresholdScan, with_thresholds
     >>> table = np.array([[[0.2, 0.7]]])
-    >>> scan = ThresholdScan(np.array([1]), np.array([0.5]), np.array([0.1, 0.3]), table, table, [9], "sbd")
+    >>> grids = {"seed_threshold": np.array([0.5]), "kernel_threshold": np.array([0.1, 0.3])}
+    >>> scan = ThresholdScan(np.array([1]), grids, table, table, np.array([9]), "sbd")
     >>> with_thresholds(GaussianKernelClusterer({0: 0.4, 1: 0.4}), scan).seed_threshold
     {0: 0.4, 1: 0.5}
     """
     parameters = clusterer.get_params()
-    for position, name in enumerate(("seed_threshold", "kernel_threshold")):
-        best = {c: pair[position] for c, pair in scan.best.items()}
-        if list(best) == [-1]:
-            parameters[name] = best[-1]
-        else:
-            known = parameters[name]
-            others = known if isinstance(known, Mapping) else dict.fromkeys(map(int, PARTICLE_CLASSES), known)
-            parameters[name] = {**others, **best}
-    return GaussianKernelClusterer(**parameters)
-
-
-def _grid(name: str, values: npt.ArrayLike) -> FloatArray:
-    grid = np.unique(np.asarray(values, np.float64))
-    if grid.ndim != 1 or len(grid) == 0 or np.isnan(grid).any():
-        raise ValueError(f"{name} must hold at least one number and no NaN, got {values!r}")
-    if name == "kernel_grid" and not (grid[0] > 0 and grid[-1] < 1):
-        raise ValueError(f"kernel_grid must lie strictly between 0 and 1, got {grid[0]} to {grid[-1]}")
-    return grid
-
-
-def _voxels(prediction: Prediction, number: int, classes: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
-    """Select outputs and truth of the voxels that the network saw; none if there is nothing to score."""
-    event = prediction.event
-    missing = [name for name in _OUTPUTS if name not in prediction.outputs]
-    if missing:
+    if scan.grids.keys() != _default_grids(clusterer).keys():
         raise ValueError(
-            f"event {number}: the outputs {missing} are needed, there are {sorted(prediction.outputs)}"
+            f"the scan is of {list(scan.grids)}, {type(clusterer).__name__} has "
+            f"{list(_default_grids(clusterer))}; give the clusterer that tune_thresholds was given"
         )
-    if event.instance is None:
-        raise ValueError(f"event {number} carries no true instances, so it cannot be scored")
-    arrays: dict[str, npt.NDArray[Any]] = {name: np.asarray(prediction.outputs[name]) for name in _OUTPUTS}
-    seen = ~np.isnan(arrays["seediness"])
-    semantic = np.full(len(event), -1) if event.semantic is None else event.semantic
-    if event.semantic is not None:
-        seen &= np.isin(semantic, classes)
-    arrays |= {"semantic": semantic, "instance": event.instance}
-    voxels = {name: array[seen] for name, array in arrays.items()}
-    return voxels if np.any(voxels["instance"] >= 0) else {name: a[:0] for name, a in voxels.items()}
+    if isinstance(clusterer, AffinityGraphClusterer) or scan.classes.tolist() == [-1]:
+        return type(clusterer)(**(parameters | scan.best_for_all))
+    for name in scan.grids:
+        best = {c: values[name] for c, values in scan.best.items()}
+        known = parameters[name]
+        others = known if isinstance(known, Mapping) else dict.fromkeys(map(int, PARTICLE_CLASSES), known)
+        parameters[name] = {**others, **best}
+    return type(clusterer)(**parameters)
 
 
-def _event_scores(
-    voxels: Mapping[str, npt.NDArray[Any]],
-    base: GaussianKernelClusterer,
-    seed_grid: FloatArray,
-    kernel_grid: FloatArray,
-) -> dict[int, FloatArray]:
-    """ARI, SBD and 1 at every pair of thresholds, for each class of an event: (3, s, k)."""
-    scored = voxels["instance"] >= 0
-    scores = {
-        int(c): np.ones((3, len(seed_grid), len(kernel_grid))) for c in np.unique(voxels["semantic"][scored])
-    }
-    for k, kernel_threshold in enumerate(kernel_grid):
-        labels, which = _labels(voxels, base, seed_grid, float(kernel_threshold))
-        n = len(labels)
+class _Voxels(NamedTuple):
+    """What is clustered of an event, and the rows that are scored.
+
+    Attributes
+    ----------
+    arrays : tuple
+        Embeddings, margins, seediness and class of the clustered voxels; or edges, affinities and number.
+    place : (m,) int64
+        Clustered voxel of each scored row.
+    instance, semantic : (m,) int64
+        Truth and class of these rows.
+    """
+
+    arrays: tuple[Any, ...]
+    place: IntArray
+    instance: IntArray
+    semantic: IntArray
+
+    @classmethod
+    def of(
+        cls, prediction: Prediction, number: int, clusterer: Clusterer, classes: Sequence[int]
+    ) -> "_Voxels":
+        """Check and select; voxels that the network did not see take no part."""
+        event, graph = prediction.event, isinstance(clusterer, AffinityGraphClusterer)
+        missing = ["edges"] if graph and prediction.edges is None else []
+        missing += [name for name in _EMBEDDING if not graph and name not in prediction.outputs]
+        if missing:
+            raise ValueError(
+                f"event {number}: {type(clusterer).__name__} needs {missing}, "
+                f"the prediction has the outputs {sorted(prediction.outputs)}"
+            )
+        if event.instance is None:
+            raise ValueError(f"event {number} carries no true instances, so it cannot be scored")
+        semantic = np.full(len(event), -1) if event.semantic is None else event.semantic
+        wanted = np.ones(len(event), bool) if event.semantic is None else np.isin(semantic, classes)
+        stands = np.arange(len(event)) if prediction.voxel is None else prediction.voxel
+        voxel = np.where(wanted, stands, -1)
+        scored = (voxel >= 0) & (event.instance >= 0)
+        truth = event.instance[scored], semantic[scored]
+        if graph:
+            arrays: tuple[Any, ...] = (prediction.edges, prediction.affinity, len(event))
+            return cls(arrays, voxel[scored], *truth)
+        rows = np.unique(voxel[voxel >= 0])
+        arrays = tuple(np.asarray(prediction.outputs[name])[rows] for name in _EMBEDDING)
+        return cls((*arrays, semantic[rows]), np.searchsorted(rows, voxel[scored]), *truth)
+
+
+def _default_grids(clusterer: Clusterer) -> Grids:
+    return _GRAPH_GRIDS if isinstance(clusterer, AffinityGraphClusterer) else _KERNEL_GRIDS
+
+
+def _checked_grids(clusterer: Clusterer, given: Mapping[str, npt.ArrayLike]) -> Grids:
+    default = _default_grids(clusterer)
+    if unknown := given.keys() - default.keys():
+        raise ValueError(
+            f"{type(clusterer).__name__} has the thresholds {list(default)}, got grids of {sorted(unknown)}"
+        )
+    wanted = {**default, **given}
+    grids = {name: np.unique(np.asarray(wanted[name], np.float64)) for name in default}
+    for name, grid in grids.items():
+        if len(grid) == 0 or np.isnan(grid).any():
+            raise ValueError(f"{name} must hold at least one number and no NaN, got {wanted[name]!r}")
+        if name == "kernel_threshold" and not (grid[0] > 0 and grid[-1] < 1):
+            raise ValueError(f"{name} must lie strictly between 0 and 1, got {grid[0]} to {grid[-1]}")
+        if name == "min_size":
+            if grid[0] < 1 or np.any(grid != np.floor(grid)):
+                raise ValueError(f"{name} must hold integers >= 1, got {wanted[name]!r}")
+            grids[name] = grid.astype(np.int64)
+    return grids
+
+
+def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids) -> dict[int, FloatArray]:
+    """ARI, SBD and 1 at every pair, for each class of an event: (3, a, b)."""
+    if len(voxels.instance) == 0:
+        return {}
+    shape = (3, *map(len, grids.values()))
+    scores = {int(c): np.ones(shape) for c in np.unique(voxels.semantic)}
+    if isinstance(base, AffinityGraphClusterer):
+        columns = _graph_labels(voxels, grids)
+    else:
+        columns = _kernel_labels(voxels, base, grids)
+    for column, found in enumerate(columns):
+        # Many pairs label an event alike: each labelling is scored once.
+        numbers: dict[bytes, int] = {}
+        which = [numbers.setdefault(row.tobytes(), len(numbers)) for row in found]
+        distinct = found[np.unique(which, return_index=True)[1]]
+        n = len(distinct)
         table = score_events(
-            np.tile(voxels["instance"][scored], n),
-            labels[:, scored].reshape(-1),
-            event=np.repeat(np.arange(n), scored.sum()),
-            semantic=np.tile(voxels["semantic"][scored], n),
+            np.tile(voxels.instance, n),
+            distinct.reshape(-1),
+            event=np.repeat(np.arange(n), len(voxels.instance)),
+            semantic=np.tile(voxels.semantic, n),
         )
         for c, grid in scores.items():
             rows = table[table["semantic"] == c]
-            grid[0, :, k], grid[1, :, k] = rows["ari"][which], rows["sbd"][which]
+            grid[0, :, column], grid[1, :, column] = rows["ari"][which], rows["sbd"][which]
     return scores
 
 
-def _labels(
-    voxels: Mapping[str, npt.NDArray[Any]],
-    base: GaussianKernelClusterer,
-    seed_grid: FloatArray,
-    kernel_threshold: float,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Distinct labellings (m, n), and which of them belongs to each seed threshold."""
-    parameters = base.get_params() | {"kernel_threshold": kernel_threshold}
-    arrays = [voxels[name] for name in _OUTPUTS]
+def _graph_labels(voxels: _Voxels, grids: Grids) -> Iterator[IntArray]:
+    """Labels of the scored rows for all sizes (m, n), threshold by threshold."""
+    edges, affinity, n = voxels.arrays
+    sizes, thresholds = grids["min_size"], grids["threshold"]
+    for pieces in scan_affinities(edges, affinity, n=n, thresholds=thresholds, min_sizes=sizes):
+        yield pieces[:, voxels.place]
 
-    def clustered(seed_threshold: float) -> GaussianKernelClusterer:
-        clusterer = GaussianKernelClusterer(**(parameters | {"seed_threshold": seed_threshold}))
-        clusterer.fit_predict(*arrays, semantic=voxels["semantic"])
-        return clusterer
 
+def _kernel_labels(voxels: _Voxels, base: GaussianKernelClusterer, grids: Grids) -> Iterator[IntArray]:
+    """Labels of the scored rows for all seed thresholds (s, n), kernel threshold by kernel threshold."""
+    *arrays, semantic = voxels.arrays
+    s0, p0 = grids["seed_threshold"], grids["kernel_threshold"]
     if (base.assignment, base.leftover) != ("greedy", "noise"):
-        return np.stack([clustered(s0).labels_ for s0 in seed_grid]), np.arange(len(seed_grid))
-    lowest = clustered(float(seed_grid[0]))
-    reached = lowest.scores_ >= seed_grid.astype(lowest.scores_.dtype)[:, None]
-    _, first, which = np.unique(reached.sum(axis=1), return_index=True, return_inverse=True)
-    kept = np.concatenate([reached[first], np.zeros((len(first), 1), bool)], axis=1)[:, lowest.labels_]
-    return np.where(kept, lowest.labels_, -1), which
+        for kernel_threshold in p0:
+            yield np.stack([_clustered(voxels, base, s, kernel_threshold) for s in s0])
+        return
+    score = arrays[2]
+    reached = score >= s0.astype(score.dtype)[:, None]
+    scan = scan_kernels(
+        *arrays,
+        group=semantic,
+        kernel_thresholds=p0,
+        seed_threshold=float(s0[0]),
+        min_size=base.min_size,
+    )
+    for seeds in scan[:, voxels.place]:
+        yield np.where((seeds >= 0) & reached[:, seeds], seeds, -1)
+
+
+def _clustered(
+    voxels: _Voxels, base: GaussianKernelClusterer, seed_threshold: float, kernel_threshold: float
+) -> IntArray:
+    thresholds = {"seed_threshold": float(seed_threshold), "kernel_threshold": float(kernel_threshold)}
+    *arrays, semantic = voxels.arrays
+    clusterer = GaussianKernelClusterer(**(base.get_params() | thresholds))
+    labels: IntArray = clusterer.fit_predict(*arrays, semantic=semantic)
+    return labels[voxels.place]

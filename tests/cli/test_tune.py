@@ -40,12 +40,19 @@ def test_tuned_thresholds_are_printed_and_saved(files, capsys):
                  "--output", str(model.with_name("out.h5"))]) == 0  # fmt: skip
 
 
-def test_a_model_without_these_thresholds_is_refused(files, capsys):
+def test_a_model_with_edges_gets_one_pair_for_all_classes(files, capsys):
     events, model = files
+    page, tuned = model.with_name("scan.html"), model.with_name("better.pt")
     Predictor(edge_spice(**TINY), AffinityGraphClusterer(), inputs=VoxelInputs(SIZE)).save(model)
-    assert main(["tune", str(events), "--model", str(model)]) == 2
-    assert "AffinityGraphClusterer has neither seed nor kernel threshold" in capsys.readouterr().err
-    assert not model.with_name("model.tuned.pt").exists()
+    command = ["tune", str(events), "--model", str(model), "--steps", "4", "--output", str(tuned)]
+    assert main([*command, "--plot", str(page), "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    clusterer = Predictor.from_pretrained(tuned).clusterer
+    assert clusterer.threshold in (0.125, 0.375, 0.625, 0.875)
+    assert clusterer.min_size in (1, 2, 4, 8, 16, 32)
+    assert "min size" in printed
+    assert f"{clusterer.threshold:.3f}" in printed.split("together")[1]
+    assert "min size" in page.read_text()
 
 
 def test_steps_must_be_positive(files, capsys):

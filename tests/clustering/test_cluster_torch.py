@@ -107,6 +107,45 @@ def test_groups_of_tensors_must_be_integers():
         cluster_embeddings(torch.zeros(2, 1), ones, ones, group=ones, backend="torch")
 
 
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from(RULES), st.booleans())
+def test_the_estimator_on_tensors_equals_the_one_on_arrays(problem, rule, per_class):
+    """Labels and every attribute, without the tensors going through the arrays' way."""
+    n = len(problem["embeddings"])
+    rng = np.random.default_rng(n)
+    arrays = {name: problem[name] for name in ("embeddings", "margins", "seediness")}
+    arrays["semantic"], arrays["event"] = rng.integers(0, 3, n), rng.integers(-1, 2, n) * 2**40
+    seed = {0: 0.2, 1: 0.5, 2: 0.8} if per_class else 0.5
+    kernel = {0: 0.2, 1: 0.5, 2: 0.9} if per_class else problem["kernel_threshold"]
+    options = {"min_size": problem["min_size"], "assignment": rule[0], "leftover": rule[1]}
+    host = GaussianKernelClusterer(seed, kernel, **options)
+    device = GaussianKernelClusterer(seed, kernel, **options, backend="torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GaussianKernelClusterer, "_fit_arrays", None)
+        labels = device.fit_predict(**_tensors(arrays))
+    assert np.array_equal(labels.numpy(), host.fit_predict(**arrays))
+    for name in ("labels_", "seeds_", "centroids_", "margins_", "scores_", "instances_"):
+        ours, theirs = getattr(device, name), getattr(host, name)
+        assert isinstance(ours, np.ndarray)
+        assert ours.dtype == theirs.dtype
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def test_the_estimator_refuses_bad_tensors_like_arrays():
+    x, ones = torch.zeros(3, 1), torch.ones(3)
+    clusterer = GaussianKernelClusterer({0: 0.5}, backend="torch")
+    with pytest.raises(ValueError, match=r"seed_threshold has no value for the classes \[1\]"):
+        clusterer.fit_predict(x, ones, ones, semantic=torch.tensor([0, 1, 1]))
+    with pytest.raises(ValueError, match="pass semantic="):
+        clusterer.fit_predict(x, ones, ones)
+    with pytest.raises(ValueError, match=r"event must have shape \(3,\)"):
+        clusterer.fit_predict(x, ones, ones, semantic=[0, 0, 0], event=torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(TypeError, match="semantic must be integers"):
+        clusterer.fit_predict(x, ones, ones, semantic=ones)
+    with pytest.raises(ValueError, match="embeddings must be finite"):
+        clusterer.fit_predict(x / 0, ones, ones, semantic=[0, 0, 0])
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("rule", RULES)

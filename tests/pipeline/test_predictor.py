@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer, neighbour_edges, refine
 from sparseclust.data import Event, EventStore, VoxelInputs
 from sparseclust.models import create_model, spice
 from sparseclust.pipeline import Predictor, write_predictions
@@ -82,6 +82,87 @@ def test_duplicate_rows_get_equal_labels(predictor, rng):
     rows = np.concatenate([np.arange(len(event)), np.arange(0, len(event), 3)])
     [p] = predictor.predict([event.select(rows)])
     np.testing.assert_array_equal(p.labels[len(event) :], p.labels[: len(event) : 3])
+
+
+def _crowded(rng):
+    """Rows that share a voxel but not a class, and voxels of a class that is not clustered."""
+    event = random_event(rng, n_instances=8, spatial_size=12)
+    n = len(event)
+    event = Event(event.coords, event.feats, rng.integers(0, 5, n), event.instance)
+    rows = np.concatenate([np.arange(0, n, 3), np.arange(n)])
+    return Event(
+        event.coords[rows], event.feats[rows], rng.permutation(event.semantic[rows]), event.instance[rows]
+    )
+
+
+def test_edges_join_the_rows_that_stand_for_touching_voxels_of_one_class(rng):
+    events = [random_event(rng, spatial_size=SIZE), _crowded(rng), _crowded(rng)]
+    for p in _predictor().predict(events):
+        semantic, standing = p.event.semantic, np.unique(p.voxel[p.voxel >= 0])
+        assert np.array_equal(p.voxel[standing], standing)
+        assert np.array_equal(p.event.coords[p.voxel[p.voxel >= 0]], p.event.coords[p.voxel >= 0])
+        assert len(np.unique(p.event.coords[standing], axis=0)) == len(standing)
+        assert np.array_equal(p.voxel < 0, semantic == 4)
+        expected = standing[neighbour_edges(p.event.coords[standing], group=semantic[standing])]
+        found = np.sort(p.edges, axis=0)
+        assert np.array_equal(found[:, np.lexsort(found[::-1])], expected)
+        assert p.affinity.shape == (p.edges.shape[1],)
+        assert np.all((p.affinity > 0) & (p.affinity < 1))
+
+
+def test_labels_can_be_made_again_from_the_edges(rng):
+    for p in _predictor().predict([_crowded(rng), random_event(rng, spatial_size=SIZE), _crowded(rng)]):
+        labels = AffinityGraphClusterer(threshold=0.5).fit_predict(p.edges, p.affinity, n=len(p.event))
+        again = np.where(p.voxel >= 0, labels[p.voxel], -1)
+        np.testing.assert_array_equal(_partition(again), _partition(p.labels))
+
+
+def test_kernels_come_without_edges(rng):
+    [p] = _predictor(GaussianKernelClusterer()).predict([random_event(rng, spatial_size=SIZE)])
+    assert p.edges is None
+    assert p.affinity is None
+
+
+def test_tensors_are_clustered_where_they_are(rng, monkeypatch):
+    events = [_crowded(rng), random_event(rng, spatial_size=SIZE)]
+    thresholds = dict.fromkeys(range(4), 0.3)
+    expected = [p.labels for p in _predictor(GaussianKernelClusterer(thresholds)).predict(events)]
+    monkeypatch.setattr(GaussianKernelClusterer, "_fit_arrays", None)
+    on_tensors = _predictor(GaussianKernelClusterer(thresholds, backend="torch"))
+    for p, labels in zip(on_tensors.predict(events), expected):
+        np.testing.assert_array_equal(p.labels, labels)
+
+
+def test_refined_labels_are_those_that_refine_makes(rng, tmp_path):
+    events = [random_event(rng, spatial_size=SIZE, n_instances=6) for _ in range(3)]
+    plain = _predictor(GaussianKernelClusterer(0.3))
+    refined = _predictor(GaussianKernelClusterer(0.3), refine=True)
+    refined.save(tmp_path / "model.pt")
+    loaded = Predictor.from_pretrained(tmp_path / "model.pt")
+    assert loaded.refine
+    assert not Predictor.from_pretrained(tmp_path / "model.pt", refine=False).refine
+    changed = 0
+    for p, q, r in zip(plain.predict(events), refined.predict(events), loaded.predict(events)):
+        arrays = (p.labels, p.event.coords, p.outputs["embeddings"], p.outputs["margins"])
+        expected = refine(*arrays, group=p.event.semantic)
+        np.testing.assert_array_equal(_partition(q.labels), _partition(expected))
+        np.testing.assert_array_equal(q.labels, r.labels)
+        changed += not np.array_equal(_partition(p.labels), _partition(q.labels))
+    assert changed
+
+
+def test_a_file_without_a_word_on_repairs_is_not_repaired(tmp_path):
+    path = tmp_path / "model.pt"
+    _predictor(GaussianKernelClusterer(), refine=True).save(path)
+    content = torch.load(path, weights_only=True)
+    del content["refine"]
+    torch.save(content, path)
+    assert not Predictor.from_pretrained(path).refine
+
+
+def test_a_graph_has_nothing_to_refine():
+    with pytest.raises(ValueError, match="refine repairs the clusters of Gaussian kernels"):
+        _predictor(refine=True)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from sparseclust.vis import plot_thresholds
 def scan():
     return types.SimpleNamespace(
         classes=np.array([0, 1]),
-        seed_grid=np.array([0.1, 0.5, 0.9]),
-        kernel_grid=np.array([0.2, 0.4]),
+        grids={"seed_threshold": np.array([0.1, 0.5, 0.9]), "kernel_threshold": np.array([0.2, 0.4])},
         scores=np.arange(12.0).reshape(2, 3, 2) / 12,
         metric="sbd",
-        best={0: (0.9, 0.4), 1: (0.5, 0.2)},
+        best={
+            0: {"seed_threshold": 0.9, "kernel_threshold": 0.4},
+            1: {"seed_threshold": 0.5, "kernel_threshold": 0.2},
+        },
     )
 
 
@@ -36,6 +38,19 @@ def test_matplotlib_shows_each_class_and_marks_the_best_pair(scan):
     assert (first.get_title(), second.get_title()) == ("shower", "track")
     assert np.array_equal(first.collections[0].get_array().reshape(3, 2), scan.scores[0])
     assert second.lines[0].get_xydata().tolist() == [[0.2, 0.5]]
+
+
+@pytest.mark.parametrize("backend", ["plotly", "matplotlib"])
+def test_sizes_that_double_stand_on_a_logarithmic_axis(scan, backend):
+    scan.grids = {"min_size": np.array([2, 4, 8]), "threshold": np.array([0.2, 0.4])}
+    scan.best = {0: {"min_size": 4, "threshold": 0.2}, 1: {"min_size": 2, "threshold": 0.4}}
+    figure = plot_thresholds(scan, backend=backend)
+    if backend == "plotly":
+        shown = figure.layout.yaxis.title.text, figure.layout.yaxis.type, figure.layout.xaxis.type
+    else:
+        first = figure.axes[0]
+        shown = first.get_ylabel(), first.get_yscale(), first.get_xscale()
+    assert shown == ("min size", "log", "linear")
 
 
 def test_unknown_backend_for_thresholds(scan):
