@@ -13,6 +13,8 @@ from sparseclust.data._inputs import VoxelInputs
 from sparseclust.data._open import open_events
 from sparseclust.data._parts import concatenate_events, split_events
 from sparseclust.data._pilarnet import PilarnetFile
+from sparseclust.data._spine import SpineFile
+from sparseclust.data._spine_writer import write_spine
 from sparseclust.data._store import EventStore, write_events
 from sparseclust.data._transforms import Compose, RandomFlip, RandomSymmetry, ScaleEnergy, Transform
 
@@ -31,6 +33,7 @@ __all__ = [
     "RandomSymmetry",
     "ScaleEnergy",
     "SemanticClass",
+    "SpineFile",
     "Transform",
     "VoxelDataset",
     "VoxelInputs",
@@ -41,6 +44,7 @@ __all__ = [
     "simulation",
     "split_events",
     "write_events",
+    "write_spine",
 ]
 
 _LAZY = {"Batch": "_collate", "collate_events": "_collate", "VoxelDataset": "_dataset"}

@@ -10,6 +10,7 @@ from sparseclust.data._event import Event
 from sparseclust.data._hdf5 import Hdf5Events, faults_named, open_hdf5
 from sparseclust.data._parts import Concatenation
 from sparseclust.data._pilarnet import InstanceLabel, PilarnetFile, is_pilarnet
+from sparseclust.data._spine import SPINE_FORMAT, SpineFile, is_spine, spine_products
 from sparseclust.data._store import FORMAT, EventStore, is_store
 
 _DEFAULTS = {"label": "fragment", "min_energy": 0.0, "classes": None, "precedence": None, "columns": ()}
@@ -33,13 +34,14 @@ def open_events(
         A file, or a pattern such as ``"train/*.h5"``, whose files follow one another in sorted order. The
         entries of a list follow one another as given.
     label, min_energy, spatial_size, classes, precedence, columns
-        See :class:`PilarnetFile`. An event store holds its events as they are: only ``spatial_size`` can be
-        given for one, and is not looked at.
+        See :class:`PilarnetFile`. Other files are read as they are: only ``spatial_size`` can be given for
+        them, and is not looked at.
 
     Returns
     -------
     sequence of Event
-        For one file a :class:`PilarnetFile` or an :class:`EventStore`.
+        For one file a :class:`PilarnetFile`, an :class:`EventStore` or a :class:`SpineFile`, the latter with
+        the products ``seg_label`` and ``clust_label`` as truth where it has them.
 
     Raises
     ------
@@ -80,17 +82,22 @@ def _matching(path: str) -> list[Path]:
 def _open_one(path: Path, options: dict[str, Any]) -> Hdf5Events:
     with open_hdf5(path) as file, faults_named(str(path)):
         store, pilarnet, found = is_store(file), is_pilarnet(file), list(file)
-    if store:
-        given = [name for name, value in options.items() if name in _DEFAULTS and value != _DEFAULTS[name]]
-        if given:
-            raise ValueError(
-                f"{path}: {', '.join(given)} choose what is read from PILArNet-M files; this is an event "
-                "store, whose events were chosen when it was written"
-            )
-        return EventStore(path)
-    if pilarnet:
+        products = spine_products(file) if is_spine(file) else None
+    if pilarnet and not store:
         return PilarnetFile(path, **options)
-    raise ValueError(
-        f"{path}: expected a PILArNet-M file (datasets 'point' and 'cluster', one variable-length row "
-        f"per event) or an event store (attribute format={FORMAT!r}); got an HDF5 file with {found}"
-    )
+    if not store and products is None:
+        raise ValueError(
+            f"{path}: expected a PILArNet-M file (datasets 'point' and 'cluster', one variable-length row "
+            f"per event), an event store (attribute format={FORMAT!r}) or a SPINE file (group 'info' with "
+            f"format={SPINE_FORMAT!r}); got an HDF5 file with {found}"
+        )
+    given = [name for name, value in options.items() if name in _DEFAULTS and value != _DEFAULTS[name]]
+    if given:
+        raise ValueError(
+            f"{path}: {', '.join(given)} choose what is read from PILArNet-M files; this is another kind of "
+            "file, whose events are read as they are"
+        )
+    if products is None:
+        return EventStore(path)
+    semantic, instance = (name if name in products else None for name in ("seg_label", "clust_label"))
+    return SpineFile(path, semantic=semantic, instance=instance)

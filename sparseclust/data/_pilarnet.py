@@ -127,8 +127,8 @@ class PilarnetFile(Hdf5Events):
         of_particles = any(name in _PARTICLE_COLUMNS for name in self.columns)
         if of_particles and not ("cluster_extra" in file and _is_ragged(file["cluster_extra"])):
             raise ValueError(
-                f"expected the dataset 'cluster_extra' of versions 2 and 3, as columns={self.columns} asks for "
-                f"it; got an HDF5 file with {list(file)}"
+                f"expected the dataset 'cluster_extra' of versions 2 and 3, as columns={self.columns} asks "
+                f"for it; got an HDF5 file with {list(file)}"
             )
         names = ["point", "cluster", *(["cluster_extra"] if of_particles else [])]
         lengths = [len(file[name]) for name in names]

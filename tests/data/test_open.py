@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 
@@ -50,12 +51,14 @@ def test_a_name_with_brackets_is_a_name(write_pilarnet, tables):
     assert len(open_events(write_pilarnet(tables, name="run[12].h5"))) == 3
 
 
-def test_nothing_to_open(tmp_path, oracle_dir):
+def test_nothing_to_open(tmp_path):
     for name in ("no.h5", "*.h5"):
         with pytest.raises(FileNotFoundError, match="no such file, and no file matches"):
             open_events(tmp_path / name)
-    with pytest.raises(ValueError, match=r"spine_v1\.h5: expected a PILArNet-M file .* or an event store"):
-        open_events(oracle_dir / "spine_v1.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["values"] = [1, 2]
+    with pytest.raises(ValueError, match=r"other\.h5: expected a PILArNet-M file .* got an .* \['values'\]"):
+        open_events(tmp_path / "other.h5")
 
 
 def test_real_files(data_dir):

@@ -1,0 +1,183 @@
+"""Event files of the SPINE reconstruction chain."""
+
+import os
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust.data._event import Event
+from sparseclust.data._hdf5 import Hdf5Events
+
+SPINE_FORMAT = "spine_hdf5"
+_VALUE = 3  # column of a table of voxels, after the coordinates
+_CLUSTER = 4
+
+
+class SpineFile(Hdf5Events):
+    """Events of an HDF5 file of SPINE, read one at a time.
+
+    Parameters
+    ----------
+    path : path
+        File of format 1 (references) or 2 (offsets).
+    points : str
+        The product with the voxels: coordinates, then features.
+    semantic : str or None
+        The product with the semantic classes: one number per voxel, or a table whose last column it is. None
+        if there is none, or to leave it out.
+    instance : str or None
+        The product with the clusters, in one of three forms: a table like ``points`` with the cluster after
+        the first feature; a list of the voxels of each cluster, such as ``"fragment_clusts"``, whose
+        instances are the places in the list, -1 for voxels in none; or one number per voxel.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        At opening, if the file is truncated, incomplete, of another format or lacks a product; at reading an
+        event, if its products contradict one another.
+
+    See Also
+    --------
+    write_spine : the way back.
+
+    Notes
+    -----
+    Coordinates must be voxel indices, not positions in cm. All features become columns of ``event.feats``.
+    Products with one row per particle are not read.
+
+    Examples
+    --------
+    >>> from sparseclust.data import SpineFile
+    >>> with SpineFile("output.h5", instance="fragment_clusts") as events:  # doctest: +SKIP
+    ...     event = events[0]
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        points: str = "data",
+        semantic: str | None = "seg_label",
+        instance: str | None = "clust_label",
+    ) -> None:
+        self.points = points
+        self.semantic = semantic
+        self.instance = instance
+        self._version = 0
+        super().__init__(path)
+
+    def _inspect(self, file: Any) -> int:
+        if not is_spine(file):
+            raise ValueError(
+                f"expected a SPINE file (group 'info' with format={SPINE_FORMAT!r}); got an HDF5 file with "
+                f"{list(file)}"
+            )
+        info = file["info"].attrs
+        self._version = int(info["format_version"])
+        if self._version not in (1, 2):
+            raise ValueError(f"expected SPINE's file format 1 or 2, got {self._version}")
+        if not info.get("complete", True):
+            raise ValueError("expected a complete file; SPINE did not finish writing this one")
+        found = spine_products(file)
+        for role in ("points", "semantic", "instance"):
+            name = getattr(self, role)
+            if name is not None and name not in found:
+                raise ValueError(f"expected the product {name!r} ({role}); the file has {', '.join(found)}")
+        return len(file["events"])
+
+    def _read(self, index: int) -> Event:
+        table = self._array(self.points, index)
+        if self._version == 1:  # its tables of voxels begin with the number of the event in a batch
+            table = table[:, 1:]
+        coords, feats = table[:, :_VALUE], table[:, _VALUE:]
+        if feats.shape[1] == 0:
+            raise ValueError(f"expected coordinates and features in {self.points!r}, got {table.shape}")
+        semantic = None if self.semantic is None else self._semantic(self.semantic, index)
+        instance = None if self.instance is None else self._instance(self.instance, index, coords)
+        return Event(coords, feats, semantic, instance)
+
+    def _semantic(self, name: str, index: int) -> npt.NDArray[np.int64]:
+        values = self._array(name, index)
+        return _whole(name, values if values.ndim == 1 else values[:, -1])
+
+    def _instance(self, name: str, index: int, coords: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        if self._is_list(name):
+            return self._from_list(name, index, len(coords))
+        values = self._array(name, index)
+        if values.ndim == 1:
+            return _whole(name, values)
+        for first in (0, 1):  # tables of format 1 may begin with the number of the event
+            if (
+                np.array_equal(values[:, first : first + _VALUE], coords)
+                and values.shape[1] > first + _CLUSTER
+            ):
+                return _whole(name, values[:, first + _CLUSTER])
+        raise ValueError(
+            f"expected rows of {name!r} with the coordinates of {self.points!r}, a value and a cluster; got "
+            f"{values.shape} for {len(coords)} voxels"
+        )
+
+    def _from_list(self, name: str, index: int, n: int) -> npt.NDArray[np.int64]:
+        labels = np.full(n, -1, np.int64)
+        for number, rows in enumerate(self._list(name, index)):
+            if len(rows) and not (rows.min() >= 0 and rows.max() < n and (labels[rows] == -1).all()):
+                raise ValueError(
+                    f"expected clusters in {name!r} that share no voxel, with indices below {n}; cluster "
+                    f"{number} is not so"
+                )
+            labels[rows] = number
+        return labels
+
+    def _is_list(self, name: str) -> bool:
+        if self._version == 1:
+            return isinstance(self._dataset(name), h5py.Group)
+        return bool(self._dataset(f"products/{name}").attrs["kind"] == "list")
+
+    def _array(self, name: str, index: int) -> npt.NDArray[Any]:
+        if self._version == 2:
+            return self._between(f"products/{name}", "event_offsets", index, index + 1)
+        dataset = self._dataset(name)
+        values = np.asarray(dataset[self._dataset("events")[index][name]])
+        return values if values.size else np.zeros((0, *dataset.shape[1:]), dataset.dtype)
+
+    def _list(self, name: str, index: int) -> list[npt.NDArray[Any]]:
+        if self._version == 1:
+            elements, places = self._dataset(f"{name}/elements"), self._dataset(f"{name}/index")
+            return [elements[place] for place in places[self._dataset("events")[index][name]]]
+        group = f"products/{name}"
+        first, last = self._dataset(f"{group}/event_offsets")[index : index + 2].tolist()
+        ends = self._dataset(f"{group}/element_offsets")[first : last + 1]
+        flat = self._between(group, "element_offsets", first, last)
+        return np.split(flat, ends[1:-1] - ends[0]) if last > first else []
+
+    def _between(self, group: str, offsets: str, first: int, last: int) -> npt.NDArray[Any]:
+        """Values from one offset to another."""
+        values, ends = self._dataset(f"{group}/values"), self._dataset(f"{group}/{offsets}")
+        if not 0 <= first <= last < len(ends):
+            raise ValueError(
+                f"expected {offsets!r} of {group!r} to have more than {last} rows, got {len(ends)}"
+            )
+        used = ends[first : last + 1]
+        if not (used[0] >= 0 and used[-1] <= len(values) and (np.diff(used) >= 0).all()):
+            raise ValueError(f"expected {offsets!r} of {group!r} to rise from 0 to {len(values)}, got {used}")
+        return np.asarray(values[int(used[0]) : int(used[-1])])
+
+
+def is_spine(file: Any) -> bool:
+    """Whether an open HDF5 file says that SPINE wrote it."""
+    return "info" in file and bool(np.all(file["info"].attrs.get("format") == SPINE_FORMAT))
+
+
+def spine_products(file: Any) -> list[str]:
+    """Names of the products of a SPINE file."""
+    return list(file["products"] if "products" in file else file["events"].dtype.names or ())
+
+
+def _whole(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if not ((np.abs(values) < 2**53) & (values == np.floor(values))).all():
+        raise ValueError(f"expected whole numbers in {name!r}, got NaN, fractions or numbers beyond 2^53")
+    return values.astype(np.int64)
