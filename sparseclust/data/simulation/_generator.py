@@ -24,12 +24,15 @@ from sparseclust.data.simulation._kernels_particles import (
 from sparseclust.data.simulation._kernels_random import new_stream
 from sparseclust.data.simulation._kernels_transport import transport
 from sparseclust.data.simulation._labels import FloatArray, label_event
-from sparseclust.data.simulation._material import LIQUID_ARGON, tabulate
-from sparseclust.data.simulation._mix import PARTICLES, EventMix, Primary, check_primary, draw_primaries
+from sparseclust.data.simulation._material import MATERIALS, Material, tabulate
+from sparseclust.data.simulation._mix import PARTICLES, EventMix
+from sparseclust.data.simulation._primaries import Primary, check_primary, draw_primaries
+from sparseclust.data.simulation._response import DetectorResponse
 
 MAX_SPATIAL_SIZE = 16384  # beyond it a voxel and its family no longer fit one 64-bit key
-PRIMARY_LANE, TRANSPORT_LANE = 0, 1
+PRIMARY_LANE, TRANSPORT_LANE, RESPONSE_LANE = range(3)
 CAPACITY = 1 << 14  # deposits that fit the buffers at first
+NO_RESPONSE = DetectorResponse()
 
 
 class EventGenerator:
@@ -48,6 +51,10 @@ class EventGenerator:
     small : {"scatter", "parent"}
         What becomes of shower pieces of fewer than 10 voxels: class 4 without an instance, or voxels of the
         particle that made them. Both conventions are published.
+    material : str or Material
+        The medium: ``"liquid argon"``, ``"water"``, ``"liquid xenon"``, or one of your own.
+    response : DetectorResponse
+        What the detector makes of the deposits; by default they are read out as they are.
 
     Raises
     ------
@@ -82,6 +89,8 @@ class EventGenerator:
         spatial_size: int = 768,
         voxel_size: float = 0.3,
         small: str = "scatter",
+        material: str | Material = "liquid argon",
+        response: DetectorResponse = NO_RESPONSE,
     ) -> None:
         if not 1 <= spatial_size <= MAX_SPATIAL_SIZE:
             raise ValueError(f"spatial_size must be 1 to {MAX_SPATIAL_SIZE} voxels, got {spatial_size}")
@@ -92,6 +101,11 @@ class EventGenerator:
         if not isinstance(mix, str | EventMix):
             raise TypeError(f"mix must be an EventMix or the name of a preset, got {type(mix).__name__}")
         self.mix = EventMix.preset(mix) if isinstance(mix, str) else mix
+        if isinstance(material, str) and material not in MATERIALS:
+            names = ", ".join(map(repr, MATERIALS))
+            raise ValueError(f"no material is called {material!r}; choose from {names}, or give a Material")
+        self.material = MATERIALS[material] if isinstance(material, str) else material
+        self.response = response
         self.seed = _seed(rng)
         self.spatial_size = spatial_size
         self.voxel_size = voxel_size
@@ -134,22 +148,33 @@ class EventGenerator:
         """
         _check_word("index", index)
         deposits, particles, detector = self._transport(primaries, index)
-        return label_event(deposits, particles, detector, small=self.small)
+        event = label_event(deposits, particles, detector, small=self.small)
+        return self.response.read_out(event, self.spatial_size, new_stream(self.seed, index, RESPONSE_LANE))
+
+    def _detector(self) -> Detector:
+        medium, response = self.material, self.response
+        seen, quenching = response.recombination or (1.0, 0.0)
+        return Detector(
+            size=self.spatial_size,
+            base=self.spatial_size + 2,
+            voxel_size=self.voxel_size,
+            xi=medium.xi,
+            radiation_length=medium.radiation_length,
+            rutherford=medium.rutherford,
+            nuclear_radius=medium.nuclear_radius,
+            muon_capture=medium.muon_capture,
+            neutron_level=medium.neutron_level,
+            neutron_capture=medium.neutron_capture,
+            seen=seen,
+            quenching=quenching,
+            along=response.diffusion[0],
+            across=response.diffusion[1],
+        )
 
     def _transport(self, primaries: Sequence[Primary], index: int) -> tuple[FloatArray, FloatArray, Detector]:
         """Deposits and particle records; an event that fills its buffers is repeated with larger ones."""
-        tables = tabulate(LIQUID_ARGON)
-        size, voxel = self.spatial_size, self.voxel_size
-        medium = LIQUID_ARGON
-        detector = Detector(
-            size,
-            size + 2,
-            voxel,
-            medium.xi,
-            medium.radiation_length,
-            medium.rutherford,
-            medium.nuclear_radius,
-        )
+        tables = tabulate(self.material)
+        detector = self._detector()
         start = _records(primaries)
         capacity = CAPACITY
         while True:

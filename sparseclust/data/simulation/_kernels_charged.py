@@ -23,6 +23,7 @@ from sparseclust.data.simulation._kernels_particles import (
     PI_PLUS,
     POSITRON,
     PROTON,
+    STOPPING,
     advance,
     deposit,
     isotropic,
@@ -50,7 +51,6 @@ AT_REST = 1e-4  # MeV
 HADRON_CUT = 1.0  # MeV, slower hadrons do not interact in flight
 HIGHLAND = 13.6 * 0.94  # MeV; the logarithm of the Highland formula frozen at a path of 3 cm
 TAIL = 4.0  # widths of that core beyond which scatters are single
-MU_CAPTURE = 0.74  # fraction of stopped mu- that an argon nucleus captures
 MICHEL_ENDPOINT = 52.83  # MeV, total energy
 PION_DECAY_MUON = 4.12  # MeV, kinetic energy of the muon of a pion that decays at rest
 
@@ -78,7 +78,7 @@ def transport_electron(run, i, code, energy, position, direction):
             energy -= delta
         if energy > BREMS_CUT and uniform(run.stream) < step * look_up(run.tables, BREMS_RATE, place):
             energy -= radiate(run, i, energy, position, direction)
-    deposit(run, i, energy, position)
+    deposit(run, i, energy, position, STOPPING)
     if code == POSITRON:
         ux, uy, uz = isotropic(run.stream)
         push(run, GAMMA, i, ELECTROMAGNETIC, ELECTRON_MASS, position, (ux, uy, uz))
@@ -196,11 +196,11 @@ def move(run, i, position, direction, step, loss, angle):
     Energy is left at the middle of both halves: with a single deposit per step a track would jump over
     the corners of voxels.
     """
-    quarter = 0.25 * step
+    quarter, rate = 0.25 * step, loss / step
     middle = advance(position, direction, 0.5 * step)
-    deposit(run, i, 0.5 * loss, advance(position, direction, quarter))
+    deposit(run, i, 0.5 * loss, advance(position, direction, quarter), rate)
     turned = rotate(direction, math.cos(angle), 2.0 * math.pi * uniform(run.stream))
-    deposit(run, i, 0.5 * loss, advance(middle, turned, quarter))
+    deposit(run, i, 0.5 * loss, advance(middle, turned, quarter), rate)
     return advance(middle, turned, 0.5 * step), turned
 
 
@@ -258,7 +258,7 @@ def end_at_rest(run, i, code, position):
     if code == MU_PLUS:
         decay_muon(run, i, POSITRON, position)
     elif code == MU_MINUS:
-        if uniform(run.stream) > MU_CAPTURE:
+        if uniform(run.stream) > run.detector.muon_capture:
             decay_muon(run, i, ELECTRON, position)
         else:
             for _ in range(poisson(run.stream, 1.2)):

@@ -1,4 +1,4 @@
-"""Neutrons: they leave no track, but photons and protons wherever they hit a nucleus, far from their start."""
+"""Neutrons: no track, but photons and protons wherever they hit a nucleus, far from their start."""
 
 import numba
 
@@ -13,8 +13,6 @@ from sparseclust.data.simulation._kernels_particles import (
 )
 from sparseclust.data.simulation._kernels_random import exponential, uniform
 
-FIRST_LEVEL = 1.461  # MeV, the first excited state of 40Ar (ENSDF): slower neutrons scatter elastically only
-CAPTURE = 6.099  # MeV, neutron separation energy of 41Ar (AME2020), set free in photons by a capture
 COLLISION_PATH = 25.0  # cm, mean way between two collisions that show
 CAPTURE_PATH = 40.0  # cm, mean way from the last of them to the capture
 KNOCK_OUT = 0.35  # fraction of the collisions above KNOCK_OUT_ENERGY that free a proton
@@ -26,10 +24,11 @@ MARGIN = 60.0  # cm around the volume within which neutrons may still come back
 def transport_neutron(run, i, energy, position):
     """Follow a neutron from collision to collision to its capture; what it frees belongs to particle i.
 
-    The photon of an inelastic collision carries the first level of argon and an exponential rest, the neutron
-    goes on in any direction with a uniform share of what is left.
+    The photon of an inelastic collision carries the first level of the nucleus and an exponential rest; the
+    neutron goes on in any direction with a uniform share of what is left.
     """
-    while energy > FIRST_LEVEL:
+    level = run.detector.neutron_level
+    while energy > level:
         position = advance(position, isotropic(run.stream), COLLISION_PATH * exponential(run.stream))
         if outside(run, position, MARGIN):
             return
@@ -38,12 +37,12 @@ def transport_neutron(run, i, energy, position):
             push(run, PROTON, i, NUCLEAR, max(proton - 8.0, 1.0), position, isotropic(run.stream))
             energy -= proton
         else:
-            photon = min(FIRST_LEVEL + exponential(run.stream), energy)
+            photon = min(level + exponential(run.stream), energy)
             push(run, GAMMA, i, NUCLEAR, photon, position, isotropic(run.stream))
             energy = (energy - photon) * uniform(run.stream)
     position = advance(position, isotropic(run.stream), CAPTURE_PATH * exponential(run.stream))
     if not outside(run, position, MARGIN):
-        cascade(run, i, CAPTURE, position)
+        cascade(run, i, run.detector.neutron_capture, position)
 
 
 @numba.njit(cache=True)

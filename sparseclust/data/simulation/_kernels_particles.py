@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.data.simulation._kernels_random import uniform
+from sparseclust.data.simulation._kernels_random import normal, uniform
 
 # Particle codes.
 GAMMA, ELECTRON, POSITRON, MU_MINUS, MU_PLUS, PI_PLUS, PI_MINUS, PI_ZERO, PROTON = range(9)
@@ -50,6 +50,9 @@ BREMS_CUT = 0.10  # so are radiated photons
 ELECTRON_CUT = 0.12  # electrons below it stop where they are
 PHOTON_CUT = 0.03  # photons below it are absorbed where they are
 
+STOPPING = 5.0  # MeV/cm, loss of electrons that stop within one point
+CLOUDS = 4  # parts of a deposit that diffuse on their own
+
 
 class Detector(NamedTuple):
     """A cube of voxels filled with one medium.
@@ -65,6 +68,13 @@ class Detector(NamedTuple):
     radiation_length: float  # cm
     rutherford: float  # MeV2/cm, see Material.rutherford
     nuclear_radius: float  # root mean square, 1/MeV
+    muon_capture: float  # fraction of stopped mu- that a nucleus captures
+    neutron_level: float  # MeV: slower neutrons scatter elastically only
+    neutron_capture: float  # MeV, set free in photons by a capture
+    seen: float  # Birks' law: A
+    quenching: float  # and k, cm/MeV
+    along: float  # width of a point after 1 m of drift, cm
+    across: float
 
 
 class Run(NamedTuple):
@@ -140,7 +150,32 @@ def push(run, code, parent, process, energy, position, direction):
 
 
 @numba.njit(cache=True)
-def deposit(run, particle, energy, position):
+def quenched(run, rate):
+    """Fraction of the energy that is seen of particles that lose ``rate`` MeV/cm (Birks 1964)."""
+    return run.detector.seen / (1.0 + run.detector.quenching * rate)
+
+
+@numba.njit(cache=True)
+def deposit(run, particle, energy, position, rate):
+    """Leave energy lost at ``rate`` MeV/cm at a position: as much of it as is seen, spread by diffusion."""
+    energy *= quenched(run, rate)
+    detector = run.detector
+    if detector.along == 0.0 and detector.across == 0.0:
+        record_deposit(run, particle, energy, position)
+        return
+    x, y, z = position
+    root = math.sqrt(max(x, 0.0) / 100.0)
+    for _ in range(CLOUDS):
+        there = (
+            x + detector.along * root * normal(run.stream),
+            y + detector.across * root * normal(run.stream),
+            z + detector.across * root * normal(run.stream),
+        )
+        record_deposit(run, particle, energy / CLOUDS, there)
+
+
+@numba.njit(cache=True)
+def record_deposit(run, particle, energy, position):
     """Record energy in the voxel that holds the position; nothing outside the volume is recorded."""
     detector = run.detector
     x, y, z = position

@@ -11,6 +11,7 @@ from sparseclust.data.simulation._kernels_particles import (
     ELECTRON_MASS,
     PHOTON_CUT,
     POSITRON,
+    STOPPING,
     advance,
     deposit,
     isotropic,
@@ -52,7 +53,7 @@ def transport_photon(run, i, energy, position, direction):
         else:
             release_electron(run, i, energy, position, isotropic(run.stream))
             return
-    deposit(run, i, energy, position)
+    deposit(run, i, energy, position, STOPPING)
 
 
 @numba.njit(cache=True)
@@ -61,7 +62,7 @@ def release_electron(run, i, energy, position, direction):
     if energy > ELECTRON_CUT:
         push(run, ELECTRON, i, ELECTROMAGNETIC, energy, position, direction)
     else:
-        deposit(run, i, energy, position)
+        deposit(run, i, energy, position, STOPPING)
 
 
 @numba.njit(cache=True)

@@ -1,44 +1,23 @@
-"""What an event starts from: primary particles, and the mixes that draw them."""
+"""What events are made of: mixes of primary particles, by name or from a configuration file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from sparseclust.data.simulation._kernels_particles import isotropic
-from sparseclust.data.simulation._kernels_random import uniform
+from sparseclust._optional import require
 from sparseclust.data.simulation._kernels_tables import HIGHEST, LOWEST
 
 # By particle code.
 PARTICLES = ("gamma", "e-", "e+", "mu-", "mu+", "pi+", "pi-", "pi0", "p")
-EDGE = 0.05  # vertices keep this fraction of the volume as distance from its faces
-
-
-class Primary(NamedTuple):
-    """A particle at its start.
-
-    Attributes
-    ----------
-    particle : str
-        One of ``"gamma"``, ``"e-"``, ``"e+"``, ``"mu-"``, ``"mu+"``, ``"pi+"``, ``"pi-"``, ``"pi0"``,
-        ``"p"``.
-    energy : float
-        Kinetic energy in MeV.
-    position : tuple of 3 floats
-        In cm from the corner of the volume.
-    direction : tuple of 3 floats
-        Unit vector.
-    interaction : int
-        Primaries of one vertex share this number.
-    """
-
-    particle: str
-    energy: float
-    position: tuple[float, float, float]
-    direction: tuple[float, float, float]
-    interaction: int = 0
+_FILES = ("pilarnet", "crowded", "pileup")
+_SINGLE = {f"single:{name}": name for name in PARTICLES}
 
 
 @dataclass(frozen=True)
@@ -64,7 +43,7 @@ class Species:
 
     def __post_init__(self) -> None:
         for name in self.particles:
-            _check_particle(name)
+            check_particle(name)
         if not self.particles:
             raise ValueError("particles must name at least one particle")
         _check_range("count", self.count, 0, np.inf)
@@ -106,24 +85,30 @@ class EventMix:
     Parameters
     ----------
     vertex : PrimaryGroup, optional
-        Particles that leave one common point, interaction 0.
+        Particles that leave one common point.
     rain : PrimaryGroup, optional
         Particles that start anywhere, each an interaction of its own.
+    n_vertices : (int, int)
+        At least and at most so many vertices, uniform; each draws its own particles and is an interaction.
 
     Notes
     -----
-    All directions are isotropic. Mixes hold plain values, so that a configuration file can spell one out.
+    All directions are isotropic. A mix can be written as a file, see :meth:`from_file`.
 
     Examples
     --------
     >>> from sparseclust.data.simulation import EventMix, PrimaryGroup, Species
     >>> pions = EventMix(vertex=PrimaryGroup((2, 3), [Species(["pi+", "pi-"], (0, 3), (100.0, 300.0))]))
-    >>> EventMix.preset("pilarnet").rain.n
-    (4, 9)
+    >>> EventMix.preset("crowded").vertex.n
+    (4, 10)
     """
 
     vertex: PrimaryGroup | None = None
     rain: PrimaryGroup | None = None
+    n_vertices: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        _check_range("n_vertices", self.n_vertices, 0, np.inf)
 
     @classmethod
     def preset(cls, name: str) -> "EventMix":
@@ -132,8 +117,9 @@ class EventMix:
         Parameters
         ----------
         name : str
-            ``"pilarnet"``: a vertex of 1 to 5 particles and 4 to 9 scattered ones, tuned to the published
+            ``"pilarnet"``: a vertex of 1 to 5 particles and 2 to 11 scattered ones, tuned to the published
             statistics of PILArNet. ``"crowded"``: 4 to 10 particles at one vertex, nothing else.
+            ``"pileup"``: 36 to 44 vertices and 100 to 140 scattered particles, 10^5 voxels.
             ``"single:mu-"`` and so on: one particle of that name, 50 to 600 MeV.
 
         Raises
@@ -141,65 +127,108 @@ class EventMix:
         ValueError
             If there is no such mix; the message lists the names.
         """
-        if name not in _PRESETS:
-            raise ValueError(f"no mix is called {name!r}; choose one of {', '.join(map(repr, _PRESETS))}")
-        return _PRESETS[name]
+        if name in _SINGLE:
+            return cls(vertex=PrimaryGroup((1, 1), (Species((_SINGLE[name],), (1, 1), (50.0, 600.0)),)))
+        if name not in _FILES:
+            names = ", ".join(map(repr, (*_FILES, *_SINGLE)))
+            raise ValueError(f"no mix is called {name!r}; choose one of {names}, or write a file of your own")
+        folder = resources.files("sparseclust.data.simulation") / "mixes"
+        return cls.from_dict(tomllib.loads((folder / f"{name}.toml").read_text()))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> "EventMix":
+        """Read a mix from a TOML, JSON or YAML file.
+
+        Parameters
+        ----------
+        path : path
+            File whose entries are the parameters of :class:`EventMix`, :class:`PrimaryGroup` and
+            :class:`Species`; the presets are such files, in the folder ``mixes`` beside this module.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If its name ends otherwise, it cannot be parsed, or its entries are no mix.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> from sparseclust.data.simulation import EventMix
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "protons.toml"
+        >>> _ = path.write_text('''
+        ... [vertex]
+        ... n = [2, 5]
+        ... species = [{ particles = ["p"], count = [0, 5], energy = [50, 400] }]
+        ... ''')
+        >>> EventMix.from_file(path).vertex.n
+        (2, 5)
+        """
+        file = Path(path)
+        parse = _PARSERS.get(file.suffix.lower())
+        if parse is None:
+            raise ValueError(f"{file}: a mix is a file that ends in {', '.join(_PARSERS)}")
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such file")
+        try:
+            return cls.from_dict(parse(file.read_text()))
+        except Exception as error:  # each parser has errors of its own
+            raise ValueError(f"{file}: {error}") from error
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> "EventMix":
+        """Build a mix from nested plain values, as :meth:`from_file` reads them.
+
+        Raises
+        ------
+        ValueError
+            If an entry is unknown, missing or out of range.
+        """
+        _check_entries(cls, entries)
+        groups = {name: _group(name, entries[name]) for name in ("vertex", "rain") if name in entries}
+        return cls(**groups, n_vertices=_pair("n_vertices", entries.get("n_vertices", (1, 1))))
 
 
-def check_primary(primary: Primary) -> None:
-    """Raise ValueError for a primary that cannot be transported."""
-    _check_particle(primary.particle)
-    if not LOWEST <= primary.energy <= HIGHEST:
+def _group(name: str, entries: Any) -> PrimaryGroup:
+    _check_entries(PrimaryGroup, entries)
+    if not isinstance(entries["species"], Sequence):
+        raise ValueError(f"{name}.species must be a list, got {entries['species']!r}")
+    return PrimaryGroup(_pair("n", entries["n"]), tuple(_species(one) for one in entries["species"]))
+
+
+def _species(entries: Any) -> Species:
+    _check_entries(Species, entries)
+    names = entries["particles"]
+    return Species(
+        particles=(names,) if isinstance(names, str) else tuple(names),
+        count=_pair("count", entries["count"]),
+        energy=_pair("energy", entries["energy"]),
+        weight=entries.get("weight", 1.0),
+    )
+
+
+def _check_entries(kind: type, entries: Any) -> None:
+    """Names of the entries are parameters of the class, and none without a default is missing."""
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"expected the parameters of {kind.__name__} by name, got {entries!r}")
+    known = {f.name: f.default is MISSING for f in fields(kind)}
+    unknown = [name for name in entries if name not in known]
+    missing = [name for name, needed in known.items() if needed and name not in entries]
+    if unknown or missing:
         raise ValueError(
-            f"energy must be {LOWEST} to {HIGHEST} MeV, got {primary.energy} for {primary.particle}"
+            f"{kind.__name__} has the parameters {', '.join(known)}; unknown: {unknown}, missing: {missing}"
         )
-    if not np.isfinite(primary.position).all():
-        raise ValueError(f"position must be finite, got {primary.position}")
-    if not abs(np.linalg.norm(primary.direction) - 1.0) < 1e-6:
-        raise ValueError(f"direction must be a unit vector, got {primary.direction}; divide it by its norm")
 
 
-def draw_primaries(mix: EventMix, extent: float, stream: npt.NDArray[np.uint64]) -> list[Primary]:
-    """Draw the primaries of one event from a random stream, in a volume of ``extent`` cm per axis."""
-    primaries = []
-    if mix.vertex is not None:
-        vertex = _draw_position(EDGE * extent, (1.0 - EDGE) * extent, stream)
-        for name, energy in _draw_group(mix.vertex, stream):
-            primaries.append(Primary(name, energy, vertex, isotropic(stream), 0))
-    if mix.rain is not None:
-        for number, (name, energy) in enumerate(_draw_group(mix.rain, stream), start=1):
-            start = _draw_position(0.0, extent, stream)
-            primaries.append(Primary(name, energy, start, isotropic(stream), number))
-    return primaries
+def _pair(name: str, values: Any) -> tuple[Any, Any]:
+    if not isinstance(values, Sequence) or len(values) != 2 or isinstance(values, str):
+        raise ValueError(f"{name} must be [low, high], got {values!r}")
+    return values[0], values[1]
 
 
-def _draw_group(group: PrimaryGroup, stream: npt.NDArray[np.uint64]) -> list[tuple[str, float]]:
-    n = group.n[0] + int(uniform(stream) * (group.n[1] - group.n[0] + 1))
-    counts = [s.count[0] for s in group.species]
-    while sum(counts) < n:
-        weights = [s.weight * (c < s.count[1]) for s, c in zip(group.species, counts)]
-        counts[_draw_index(np.cumsum(weights), stream)] += 1
-    return [
-        (s.particles[int(uniform(stream) * len(s.particles))], _draw_between(*s.energy, stream))
-        for s, count in zip(group.species, counts)
-        for _ in range(count)
-    ]
-
-
-def _draw_index(cumulative: npt.NDArray[np.float64], stream: npt.NDArray[np.uint64]) -> int:
-    return int(np.searchsorted(cumulative, uniform(stream) * cumulative[-1], side="right"))
-
-
-def _draw_between(low: float, high: float, stream: npt.NDArray[np.uint64]) -> float:
-    return low + (high - low) * float(uniform(stream))
-
-
-def _draw_position(low: float, high: float, stream: npt.NDArray[np.uint64]) -> tuple[float, float, float]:
-    x, y, z = (_draw_between(low, high, stream) for _ in range(3))
-    return x, y, z
-
-
-def _check_particle(name: str) -> None:
+def check_particle(name: str) -> None:
+    """Raise ValueError for a name that is no particle of the simulation."""
     if name not in PARTICLES:
         raise ValueError(f"no particle is called {name!r}; choose from {', '.join(map(repr, PARTICLES))}")
 
@@ -209,39 +238,13 @@ def _check_range(name: str, values: tuple[float, float], lowest: float, highest:
         raise ValueError(f"{name} must be (low, high), {lowest} <= low <= high <= {highest}; got {values}")
 
 
-_PRESETS = {
-    "pilarnet": EventMix(
-        vertex=PrimaryGroup(
-            (1, 5),
-            (
-                Species(("e-", "e+", "mu-", "mu+"), (1, 1), (50.0, 600.0), 3.0),
-                Species(("pi0",), (0, 2), (20.0, 300.0), 3.0),
-                Species(("pi+", "pi-"), (0, 2), (50.0, 400.0), 0.7),
-                Species(("p",), (0, 2), (50.0, 400.0), 0.7),
-            ),
-        ),
-        rain=PrimaryGroup(
-            (4, 9),
-            (
-                Species(("mu-", "mu+"), (0, 9), (100.0, 800.0), 6.0),
-                Species(("e-", "e+"), (0, 3), (20.0, 200.0), 1.0),
-                Species(("gamma",), (0, 3), (20.0, 200.0), 1.0),
-            ),
-        ),
-    ),
-    "crowded": EventMix(
-        vertex=PrimaryGroup(
-            (4, 10),
-            (
-                Species(("mu-", "mu+"), (0, 4), (50.0, 600.0), 1.1),
-                Species(("e-", "e+"), (0, 2), (50.0, 600.0), 0.6),
-                Species(("pi0",), (0, 3), (20.0, 300.0), 0.8),
-                Species(("pi+", "pi-"), (0, 4), (50.0, 400.0), 1.0),
-                Species(("p",), (0, 4), (50.0, 400.0), 1.1),
-            ),
-        ),
-    ),
-} | {
-    f"single:{name}": EventMix(vertex=PrimaryGroup((1, 1), (Species((name,), (1, 1), (50.0, 600.0)),)))
-    for name in PARTICLES
+def _parse_yaml(text: str) -> Any:
+    return require("yaml", extra="train").safe_load(text)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+    ".yaml": _parse_yaml,
+    ".yml": _parse_yaml,
 }

@@ -98,3 +98,23 @@ def test_look_up_interpolates_and_clamps(energy):
     table = np.log(material.grid_energies())[None]
     expected = np.log(np.clip(energy, tables.LOWEST, tables.HIGHEST))
     assert tables.look_up(table, 0, tables.locate(energy)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "minimum"), [("liquid argon", 1.508), ("water", 1.992), ("liquid xenon", 1.255)]
+)
+def test_minimum_ionising_loss_of_media(name, minimum):
+    """PDG, atomic and nuclear properties, MeV cm2/g."""
+    medium = material.MATERIALS[name]
+    loss = material.heavy_loss(ENERGIES, MUON_MASS, medium, cut=np.inf).min() / medium.density
+    assert loss == pytest.approx(minimum, rel=0.01)
+
+
+def test_photons_in_water():
+    """NIST XCOM, total attenuation without coherent scattering, cm2/g."""
+    table = material.tabulate(material.WATER)
+    for energy, expected in {0.1: 0.1654, 1.0: 0.0707, 10.0: 0.0222}.items():
+        place = tables.locate(energy)
+        rows = (tables.PAIR_RATE, tables.COMPTON_RATE, tables.PHOTO_RATE)
+        rate = sum(tables.look_up(table, row, place) for row in rows)
+        assert rate == pytest.approx(expected, rel=0.03)

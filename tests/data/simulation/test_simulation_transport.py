@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sparseclust.data import SemanticClass
 from sparseclust.data.simulation import EventGenerator, Primary
+from sparseclust.data.simulation import _kernels_charged as charged
 from sparseclust.data.simulation import _kernels_particles as kernels
 from sparseclust.data.simulation import _kernels_photons as photons
 from sparseclust.data.simulation._kernels_random import new_stream
@@ -112,6 +114,27 @@ def test_compton_photons_keep_the_mean_fraction_of_their_energy():
     left, cosine = np.array([photons.klein_nishina(stream, 1.0) for _ in range(20000)]).T
     assert left.mean() == pytest.approx(0.560, abs=0.006)
     np.testing.assert_allclose(left, 1 / (1 + (1 - cosine) / kernels.ELECTRON_MASS), rtol=1e-9)
+
+
+def test_neutrons_carry_energy_away_from_a_star():
+    """Geant4: 144 MeV and 107 low-energy voxels of pi- of 100 MeV in a box of 2.3 m."""
+    generator = EventGenerator(rng=5)
+    visible, low = [], []
+    for i in range(100):
+        event = generator.transport([Primary("pi-", 100.0, (115.0, 115.0, 115.0), Z)], i)
+        visible.append(event.energy.sum())
+        low.append((event.semantic == SemanticClass.LOW_ENERGY).sum())
+    assert np.mean(visible) == pytest.approx(144, rel=0.1)
+    assert np.mean(low) == pytest.approx(107, rel=0.15)
+
+
+def test_one_path_of_3_cm_in_a_hundred_has_a_hard_scatter():
+    """Beyond four widths of the Gaussian core, from the single scatters of a muon of 200 MeV."""
+    run = kernels.Run(
+        new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, HUGE._detector()
+    )
+    turned = [charged.scatter_hard(run, 200.0, kernels.MUON_MASS, 3.0, Z)[2] < 1 for _ in range(20000)]
+    assert 0.005 < np.mean(turned) < 0.015
 
 
 def test_rotations_are_rotations(rng):
