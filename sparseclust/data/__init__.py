@@ -7,6 +7,7 @@ load on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sparseclust.data._arrays import events_from_arrays, events_from_table
 from sparseclust.data._duplicates import coalesce_event
 from sparseclust.data._event import Event, SemanticClass
 from sparseclust.data._inputs import VoxelInputs
@@ -40,6 +41,8 @@ __all__ = [
     "coalesce_event",
     "collate_events",
     "concatenate_events",
+    "events_from_arrays",
+    "events_from_table",
     "open_events",
     "simulation",
     "split_events",
