@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@if $(HAS_TORCH); then grep -v '^torch==' constraints.txt; else cat constraints.txt; fi > $(VENV)/constraints.txt
 	@echo "installing into $(VENV), a minute or two"
 	@$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt --upgrade pip
-	@$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt -e '.[train,vis]' --group test --group lint
+	@$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt -e '.[train,vis,spconv]' --group test --group lint
 	@touch $@
 
 demo: $(STAMP)

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from engines import ENGINES, skip_unless_usable
 from torch import Tensor, nn
 
 from sparseclust.models import BranchedNet, spice
-from sparseclust.sparse import SparseTensor
+from sparseclust.sparse import SparseTensor, use_engine
 
 SIZE = 64
 
@@ -82,12 +83,16 @@ def network(oracle: dict[str, Tensor]) -> BranchedNet:
     return net
 
 
-@pytest.fixture
-def outputs(oracle: dict[str, Tensor], network: BranchedNet) -> dict[str, Tensor]:
+@pytest.fixture(params=ENGINES)
+def outputs(
+    request: pytest.FixtureRequest, oracle: dict[str, Tensor], network: BranchedNet
+) -> dict[str, Tensor]:
+    skip_unless_usable(request.param, "cpu")
     rows = oracle["data"][oracle["eval/filter_index"]]
     coords = rows[:, :4].int()
     places = coords[:, 1:] * 2 / SIZE - 1
-    return network(SparseTensor(torch.cat([places, rows[:, 4:]], dim=1), coords))
+    with use_engine(request.param):
+        return network(SparseTensor(torch.cat([places, rows[:, 4:]], dim=1), coords))
 
 
 def test_every_parameter_is_compared(oracle, network):

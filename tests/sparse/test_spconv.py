@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from sparseclust.backbones import UResNet
 from sparseclust.sparse import (
     SparseTensor,
     StridedConv,
@@ -18,44 +17,25 @@ STATE = available_engines()["spconv"]
 pytestmark = pytest.mark.skipif(STATE != "ok", reason=f"spconv: {STATE}")
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request):
-    """Run with so many threads; the old number comes back afterwards."""
+@pytest.fixture
+def two_threads():
+    """Two threads; the old number comes back afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
+    torch.set_num_threads(2)
+    yield
     torch.set_num_threads(before)
 
 
-def results(net, feats, coords, engine):
-    """Output, gradient of the input and gradients of all parameters."""
-    feats = feats.clone().requires_grad_()
-    with use_engine(engine):
-        out = net(SparseTensor(feats, coords)).feats
-        return [out, *torch.autograd.grad(out.square().sum(), [feats, *net.parameters()])]
-
-
-# Twelve events of a wide volume: more cells than 32 bits can number.
-@pytest.mark.parametrize(("batch", "low", "spread"), [(2, 0, 1), (3, -7, 1), (12, 0, 60)])
-def test_a_network_agrees_with_the_reference(make_coords, threads, batch, low, spread):
-    coords = make_coords(3, size=14, batch=batch, fill=0.15, low=low)
-    coords[:, 1:] *= torch.where(coords[:, :1] % 2 == 1, spread, 1)
-    torch.manual_seed(0)
-    net, feats = UResNet(3, base_channels=8, depth=3), torch.randn(len(coords), 3)
-    for found, expected in zip(
-        results(net, feats, coords, "spconv"), results(net, feats, coords, "torch"), strict=True
-    ):
-        assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
-    assert torch.get_num_threads() == threads
-
-
-@pytest.mark.parametrize("n", [0, 1])
-def test_no_voxel_and_one(make_coords, n):
-    coords = make_coords(3)[:n]
-    feats, weight = torch.randn(n, 3), torch.randn(27, 3, 5)
+# Left alone, threads of spconv write to the same row at the same time.
+def test_threads_do_not_matter(make_coords, two_threads):
+    coords = make_coords(3, size=14, fill=0.15)
+    feats, weight = torch.randn(len(coords), 8), torch.randn(27, 8, 16)
+    kernel_map = submanifold_map(coords, 3)
     with use_engine("spconv"):
-        out = sparse_conv(feats, weight, submanifold_map(coords, 3))
-    torch.testing.assert_close(out, feats @ weight[13])
+        found = sparse_conv(feats, weight, kernel_map)
+    with use_engine("torch"):
+        torch.testing.assert_close(found, sparse_conv(feats, weight, kernel_map), rtol=1e-4, atol=1e-4)
+    assert torch.get_num_threads() == 2
 
 
 def own_layer(layer, size, coords, feats, weight):
