@@ -1,10 +1,18 @@
 """``sparseclust simulate``."""
 
+from contextlib import closing
 from pathlib import Path
 
-from sparseclust.cli._progress import progress
-from sparseclust.data import write_events
-from sparseclust.data.simulation import EventGenerator, SimulatedEvents
+from sparseclust.cli._progress import progress_bar
+from sparseclust.data.simulation import (
+    DetectorResponse,
+    EventGenerator,
+    EventMix,
+    SimulatedEvents,
+    write_simulated,
+)
+
+_NO_RESPONSE = DetectorResponse()
 
 
 def simulate(
@@ -17,17 +25,22 @@ def simulate(
     size: int = 768,
     voxel_size: float = 0.3,
     small: str = "scatter",
+    material: str = "liquid argon",
+    response: DetectorResponse = _NO_RESPONSE,
+    workers: int = 1,
 ) -> None:
     """Write simulated events with their truth.
 
     Parameters
     ----------
     output
-        HDF5 file to write; it appears when it is complete.
+        HDF5 file to write; it appears when it is complete. Until then, parts are kept in OUTPUT.parts:
+        after an interruption, the same command goes on with the next part.
     events
         Number of events.
     mix
-        What the events are made of: pilarnet, crowded, or single:PARTICLE, e.g. single:mu-.
+        What the events are made of: pilarnet, crowded, pileup, single:PARTICLE, e.g. single:mu-, or a file
+        (.toml, .yaml, .json) that describes a mix.
     first
         Number of the first event. Files of one seed with disjoint numbers share no event.
     seed
@@ -39,9 +52,23 @@ def simulate(
     small
         What becomes of shower pieces of fewer than 10 voxels. scatter: low-energy class without an instance;
         parent: part of the particle that made them.
+    material
+        The medium: liquid argon, water or liquid xenon.
+    response
+        What the detector makes of the deposits; by default nothing.
+    workers
+        Processes that simulate; the file is the same for any number.
     """
-    generator = EventGenerator(mix, rng=seed, spatial_size=size, voxel_size=voxel_size, small=small)
-    source = SimulatedEvents(events, generator, first=first)
+    chosen = EventMix.from_file(mix) if Path(mix).suffix else EventMix.preset(mix)
+    generator = EventGenerator(
+        chosen,
+        rng=seed,
+        spatial_size=size,
+        voxel_size=voxel_size,
+        small=small,
+        material=material,
+        response=response,
+    )
     settings = {
         "mix": mix,
         "seed": seed,
@@ -49,11 +76,16 @@ def simulate(
         "size": size,
         "voxel_size": voxel_size,
         "small": small,
+        "material": material,
+        "response": repr(response),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    n = write_events(
-        output,
-        progress(source, total=events, what="simulate"),
-        attrs={"content": "simulated events", **settings},
-    )
-    print(f"{output}: {n} events")
+    with closing(progress_bar(total=2 * events, what="simulate")) as bar:
+        n = write_simulated(
+            output,
+            SimulatedEvents(events, generator, first=first),
+            workers=workers,
+            attrs={"content": "simulated events", **settings},
+            advance=bar.update,
+        )
+    print(f"{output}: {n:,} {'event' if n == 1 else 'events'}")

@@ -42,7 +42,7 @@ class ColumnWriter:
         columns = _columns(event)
         for name, values in columns.items():
             self._check(name, values)
-        for name in columns.keys() - self._starts.keys():
+        for name in [name for name in columns if name not in self._starts]:
             self._create(name, columns[name])
         for name, starts in self._starts.items():
             starts.append(self._extend(name, columns[name]) if name in columns else -1)

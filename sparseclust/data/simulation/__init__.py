@@ -4,6 +4,7 @@ from sparseclust.data.simulation._generator import EventGenerator, SimulatedEven
 from sparseclust.data.simulation._material import Element, Material
 from sparseclust.data.simulation._mix import EventMix, PrimaryGroup, Species
 from sparseclust.data.simulation._primaries import Primary
+from sparseclust.data.simulation._production import write_simulated
 from sparseclust.data.simulation._response import DetectorResponse
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "PrimaryGroup",
     "SimulatedEvents",
     "Species",
+    "write_simulated",
 ]

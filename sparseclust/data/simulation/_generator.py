@@ -201,6 +201,11 @@ class SimulatedEvents(Sequence[Event]):
     first : int
         Number of the first event. Data sets of one generator over disjoint ranges share no event.
 
+    Attributes
+    ----------
+    indices : range
+        Numbers of the events.
+
     Examples
     --------
     >>> from sparseclust.data.simulation import EventGenerator, SimulatedEvents
@@ -214,10 +219,10 @@ class SimulatedEvents(Sequence[Event]):
         if n < 0 or first < 0:
             raise ValueError(f"n and first must not be negative, got n={n}, first={first}")
         self.generator = EventGenerator() if generator is None else generator
-        self._indices = range(first, first + n)
+        self.indices = range(first, first + n)
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
     @overload
     def __getitem__(self, key: int) -> Event: ...
@@ -225,9 +230,9 @@ class SimulatedEvents(Sequence[Event]):
     def __getitem__(self, key: slice) -> "SimulatedEvents": ...
     def __getitem__(self, key: int | slice) -> "Event | SimulatedEvents":
         if not isinstance(key, slice):
-            return self.generator.event(self._indices[key])
+            return self.generator.event(self.indices[key])
         part = SimulatedEvents(0, self.generator)
-        part._indices = self._indices[key]
+        part.indices = self.indices[key]
         return part
 
 
