@@ -20,9 +20,20 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     return _NORMS[norm](channels)
 
 
+class NormAct(nn.Sequential):
+    """A normalisation and a LeakyReLU behind it, in one pass where the normalisation can do both."""
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Normalise and activate the features of ``x``."""
+        norm, act = self
+        fused = isinstance(norm, BatchNorm) and isinstance(act, LeakyReLU)
+        y: SparseTensor = norm(x, negative_slope=act.negative_slope) if fused else act(norm(x))
+        return y
+
+
 def norm_act(norm: Norm, channels: int) -> nn.Sequential:
     """Return a normalisation followed by a LeakyReLU of slope 0.01."""
-    return nn.Sequential(make_norm(norm, channels), LeakyReLU())
+    return NormAct(make_norm(norm, channels), LeakyReLU())
 
 
 class ResidualBlock(nn.Module):

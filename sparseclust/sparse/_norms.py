@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sparseclust.sparse._batch_norm import batch_norm_act
 from sparseclust.sparse._tensor import SparseTensor
 
 
@@ -43,6 +44,7 @@ class LeakyReLU(_PerVoxel):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__(nn.LeakyReLU(negative_slope))
+        self.negative_slope = negative_slope
 
 
 class ReLU(_PerVoxel):
@@ -87,15 +89,9 @@ class BatchNorm(_PerVoxel):
     def __init__(self, num_features: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(nn.BatchNorm1d(num_features, eps=eps, momentum=momentum))
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        """Normalise the features of ``x``."""
-        if len(x) > 1:
-            return super().forward(x)
-        norm = self.rows
-        feats = nn.functional.batch_norm(
-            x.feats, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
-        )
-        return x.with_feats(feats)
+    def forward(self, x: SparseTensor, *, negative_slope: float = 1.0) -> SparseTensor:
+        """Normalise the features of ``x``, and apply a LeakyReLU in the same pass if its slope is given."""
+        return x.with_feats(batch_norm_act(x.feats, self.rows, negative_slope))
 
 
 class GlobalPool(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparseclust.sparse import sparse_conv, strided_map, submanifold_map
-from sparseclust.sparse.engines import _numba
+from sparseclust.sparse.engines._threads import in_threads
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_equal_for_any_number_of_threads(make_coords, threads, kind, in_order):
 def test_pool_survives_a_fork():
     def squares():
         found = [0, 0]
-        _numba._in_threads(lambda t: found.__setitem__(t, t * t + 1), 2)
+        in_threads(lambda t: found.__setitem__(t, t * t + 1), 2)
         return found
 
     assert squares() == [1, 2]  # the pool has threads now, which a child does not inherit

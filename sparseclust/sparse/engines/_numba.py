@@ -1,9 +1,5 @@
 """CPU engine: kernel maps by merging sorted keys, products in registers, rows read where they lie."""
 
-import functools
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +10,7 @@ from torch import Tensor, nn
 from sparseclust._voxels import pack_keys, shifted_pairs
 from sparseclust.sparse.engines import _kernels
 from sparseclust.sparse.engines._protocol import Pairs
+from sparseclust.sparse.engines._threads import in_threads, threads_for
 from sparseclust.sparse.engines._torch import TorchEngine, refuse_duplicates
 
 _Ints = npt.NDArray[np.int64]
@@ -51,11 +48,11 @@ class NumbaEngine(TorchEngine):
         out = feats.new_empty(n_target, weight.shape[2])
         arrays = _arrays(feats, weight, *pairs[:3])
         ordered = _kernels.ascending(*arrays[3:])
-        threads = _threads(len(pairs.source)) if ordered else 1
+        threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD) if ordered else 1
         block = _BLOCK if ordered else max(n_target, 1)
         edges = [n_target * t // threads for t in range(threads + 1)]
         result = out.numpy()
-        _in_threads(lambda t: _kernels.convolve(*arrays, edges[t], edges[t + 1], block, result), threads)
+        in_threads(lambda t: _kernels.convolve(*arrays, edges[t], edges[t + 1], block, result), threads)
         return out[:, :n_out].contiguous()
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
@@ -68,9 +65,9 @@ class NumbaEngine(TorchEngine):
         out = feats.new_zeros(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
         arrays = _arrays(feats, grad, *pairs[:3])
         block = _BLOCK if _kernels.ascending(*arrays[3:]) else max(len(grad), 1)
-        threads = _threads(len(pairs.source))
+        threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
         result = out.numpy()
-        _in_threads(lambda t: _kernels.weight_gradient(*arrays, t, threads, block, result), threads)
+        in_threads(lambda t: _kernels.weight_gradient(*arrays, t, threads, block, result), threads)
         return out[:, :n_in, :n_out].contiguous()
 
 
@@ -94,25 +91,6 @@ def _pad_columns(matrix: Tensor, multiple: int) -> Tensor:
     """Append columns of zeros up to a multiple: the compiled loops know whole vectors only."""
     missing = -matrix.shape[-1] % multiple
     return nn.functional.pad(matrix, (0, missing)) if missing else matrix
-
-
-def _threads(pairs: int) -> int:
-    """As many threads as torch uses, if there is work for them."""
-    return min(torch.get_num_threads(), max(1, pairs // _PAIRS_PER_THREAD))
-
-
-def _in_threads(work: Callable[[int], None], threads: int) -> None:
-    """Run ``work(0) ... work(threads - 1)``; each writes to its own rows, so the number changes nothing."""
-    if threads == 1:
-        work(0)
-        return
-    list(_pool(threads, os.getpid()).map(work, range(threads)))
-
-
-@functools.cache
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    # A forked process inherits the pool but not its threads: it needs a pool of its own.
-    return ThreadPoolExecutor(threads, thread_name_prefix="sparseclust")
 
 
 engine = NumbaEngine()
