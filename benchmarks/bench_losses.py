@@ -116,9 +116,7 @@ def mask_term(given: Problem) -> Callable[[], object]:
     """Prepare the mask term: indices, centroids and mean margins are not part of the work."""
     embeddings, margins, _, instance, group = given
     part = Partition.of(instance, group)
-    means = [
-        segment_mean(v.detach()[part.members], part.cluster, part.n_clusters) for v in (embeddings, margins)
-    ]
+    means = [part.means(values.detach()) for values in (embeddings, margins)]
     weights = [torch.full((part.n_clusters,), 1e-3)] * 3
     kernels = Kernels(*(mean.requires_grad_() for mean in means), *weights)
 

@@ -38,7 +38,7 @@ def mask_pairs(
     centroids, margins : (K, d) tensors of the same type
         Of each cluster; the clusters of a group are consecutive, in the order of the groups.
     label, group : (n,) int64 tensors
-        Cluster in [0, K), or -1, and group in [0, G) of each voxel.
+        Cluster in [0, K), or K for none, and group in [0, G) of each voxel.
     group_clusters : (G,) int64 tensor
         Clusters of each group; they sum to K.
     own_weight, foreign_weight : (K,) tensors of the same type
@@ -119,14 +119,16 @@ def _sweep(arrays: Sequence[Any], term: str, eps: float, grad_embeddings: Any) -
     kernels = importlib.import_module("sparseclust.losses._kernels")  # compiles, so not before it is needed
     first = np.cumsum(count) - count
     order, splits = kernels.sort_rows(label, group, first, count)
-    inverse = (np.sqrt(0.5) / margins).astype(embeddings.dtype)
+    inverse = (np.sqrt(0.5 / kernels.LN2) / margins).astype(embeddings.dtype)
     clusters = (embeddings, centroids, inverse, order, splits, first, count)
-    table = kernels.constants(embeddings.dtype, eps)
-    tiles = kernels.cut_tiles(splits, first, count)
+    rows = kernels.tile_rows(embeddings.itemsize, eps)
+    blocks = kernels.cut_blocks(splits, first, count, rows)
+    tiles = kernels.cut_tiles(blocks, rows)
     if term == "lovasz":  # shared by groups, as every cluster of a group moves all its voxels
         work = count * np.bincount(group, minlength=len(count))
     else:
-        work = count[tiles[:, 0]] * (tiles[:, 2] - tiles[:, 1])
+        group_of_tile = blocks[tiles[:-1], 0]
+        work = count[group_of_tile] * np.add.reduceat(blocks[:, 2] - blocks[:, 1], tiles[:-1])
     edges = _cut(work)
     parts = len(edges) - 1
     sums = [np.zeros((parts, *a.shape)) for a in (weights[0], centroids, centroids)]
@@ -138,9 +140,9 @@ def _sweep(arrays: Sequence[Any], term: str, eps: float, grad_embeddings: Any) -
         if term == "lovasz":
             kernels.lovasz_pairs(*clusters, weights[0], low, high, *results)
         else:
-            bits = np.empty(kernels.TILE, f"i{embeddings.itemsize}")
-            some = tiles[low:high]
-            kernels.mask_pairs(*clusters, *weights, term == "focal", some, table, bits, *results)
+            axes = (0,) * embeddings.shape[1]
+            how = (term == "focal", embeddings.dtype.type(eps), rows, blocks, tiles[low : high + 1])
+            kernels.mask_pairs(axes, *clusters, *weights, *how, *results)
 
     _in_threads(run, parts)
     return [s.sum(axis=0) for s in sums]

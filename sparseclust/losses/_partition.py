@@ -6,7 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sparseclust.losses.functional import segment_mean
+
 Average = Literal["group", "cluster", "voxel"]
+
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -14,8 +18,7 @@ class Partition:
     """Who belongs to what. G groups, K clusters; the clusters of a group are consecutive."""
 
     group: Tensor  # (n,) in [0, G)
-    members: Tensor  # (m,) rows with an instance
-    cluster: Tensor  # (m,) in [0, K), cluster of each member
+    label: Tensor  # (n,) cluster in [0, K), or K for none
     cluster_group: Tensor  # (K,)
     group_size: Tensor  # (G,) voxels, background included
     group_clusters: Tensor  # (G,)
@@ -25,20 +28,18 @@ class Partition:
     def of(cls, instance: Tensor, group: Tensor) -> "Partition":
         """Index instances (-1 = none) within groups; one instance id in two groups is two clusters."""
         groups, dense_group = _dense(group)
-        members = torch.nonzero(instance >= 0).squeeze(1)
-        own = instance[members]
-        span = int(own.max()) + 1 if len(own) else 1
+        span = max(int(instance.max()) + 1, 1) if len(instance) else 1
         if span * len(groups) >= 1 << 62:
-            ids, own = torch.unique(own, return_inverse=True)
+            ids, dense_instance = torch.unique(instance, return_inverse=True)
+            instance = torch.where(instance < 0, -1, dense_instance)
             span = len(ids)
-        key = dense_group[members] * span + own
-        keys, cluster = _dense(key)
-        cluster_group = keys // span
+        none = span * len(groups)
+        keys, label = _dense(torch.where(instance < 0, none, dense_group * span + instance))
+        cluster_group = keys[keys < none] // span
         clusters = torch.bincount(cluster_group, minlength=len(groups))
         return cls(
             group=dense_group,
-            members=members,
-            cluster=cluster,
+            label=label,
             cluster_group=cluster_group,
             group_size=torch.bincount(dense_group, minlength=len(groups)),
             group_clusters=clusters,
@@ -50,10 +51,13 @@ class Partition:
         """K."""
         return len(self.cluster_group)
 
-    @property
-    def label(self) -> Tensor:
-        """Cluster (n,) of each voxel, -1 for none."""
-        return torch.full_like(self.group, -1).index_copy(0, self.members, self.cluster)
+    def means(self, values: Tensor) -> Tensor:
+        """Mean (K, ...) over the voxels (n, ...) of each cluster."""
+        return segment_mean(values, self.label, self.n_clusters + 1)[:-1]
+
+    def of_voxels(self, values: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Value of the cluster (K, ...) of each voxel (n, ...), 0 where there is none."""
+        return torch.cat([values, values.new_zeros(1, *values.shape[1:])]).index_select(0, self.label[rows])
 
     def of_groups(self, values: Tensor, name: str) -> Tensor:
         """Value (G,) of each group, where ``values`` (n,) are the same for all voxels of a group."""
@@ -91,7 +95,13 @@ def _dense(values: Tensor) -> tuple[Tensor, Tensor]:
     if len(values):
         low, high = (int(end) for end in torch.aminmax(values))
         if high - low < 4 * len(values):
-            present = torch.bincount(values - low) > 0
-            return torch.nonzero(present).squeeze(1) + low, (present.cumsum(0) - 1)[values - low]
+            present = torch.zeros(high - low + 1, dtype=torch.bool, device=values.device)
+            for rows in torch.split(values, _ROWS):
+                present[rows - low] = True
+            rank = present.cumsum(0, dtype=torch.int32)
+            index = torch.empty(values.shape, dtype=torch.int64, device=values.device)
+            for rows, place in zip(torch.split(values, _ROWS), torch.split(index, _ROWS)):
+                place.copy_(rank[rows - low]).sub_(1)
+            return torch.nonzero(present).squeeze(1) + low, index
     unique, inverse = torch.unique(values, return_inverse=True)
     return unique, inverse

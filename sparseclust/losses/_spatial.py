@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from sparseclust.losses import functional
 from sparseclust.losses._mask import Kernels, MaskTerm, mask_cost, mask_weights
-from sparseclust.losses._pairs import sum_over_pairs
 from sparseclust.losses._partition import Average, Partition
+from sparseclust.losses._repulsion import sum_of_repulsions
 
 _ROWS = 1 << 16
 
@@ -160,8 +160,7 @@ class SpatialEmbeddingLoss(nn.Module):
         embeddings, margins, seediness = _widen(embeddings, margins, seediness)
         part = Partition.of(instance, group)
         weight = part.group_weight(self.average, event, embeddings.dtype)
-        centroids = functional.segment_mean(embeddings[part.members], part.cluster, part.n_clusters)
-        sigmas = functional.segment_mean(margins[part.members], part.cluster, part.n_clusters)
+        centroids, sigmas = part.means(embeddings), part.means(margins)
         kernels = self._kernels(centroids, sigmas, part, weight)
         shares = {
             "seed": self._seed(embeddings, kernels, seediness, part, weight),
@@ -184,54 +183,47 @@ class SpatialEmbeddingLoss(nn.Module):
         if not self.balance:
             each = cluster_weight / in_group
             return Kernels(centroids, sigmas, each, each, cluster_weight)
-        own = torch.bincount(part.cluster, minlength=part.n_clusters)
+        own = torch.bincount(part.label, minlength=part.n_clusters + 1)[:-1]
         foreign = in_group - own
         share = torch.where(foreign > 0, cluster_weight / 2, cluster_weight)
         return Kernels(centroids, sigmas, share / own, share / foreign.clamp_min(1), cluster_weight)
 
     def _mask(self, embeddings: Tensor, kernels: Kernels, part: Partition) -> tuple[Tensor, Tensor]:
         """Compute the term, and what each group (G,) contributes to it."""
-        fused = self.fused and embeddings.device.type == "cpu"
+        fused = self._compiles(embeddings)
         parts = [mask_cost(term, embeddings, kernels, part, fused=fused) for term in self.mask]
         weights = list(self.mask.values())
         total = torch.stack([w * total for w, (total, _) in zip(weights, parts)]).sum()
         cost = torch.stack([w * cost for w, (_, cost) in zip(weights, parts)]).sum(0)
         return total, _over_groups(cost, part)
 
+    def _compiles(self, tensor: Tensor) -> bool:
+        return self.fused and tensor.device.type == "cpu"
+
     def _seed(
         self, embeddings: Tensor, kernels: Kernels, seediness: Tensor, part: Partition, weight: Tensor
     ) -> Tensor:
         target = torch.zeros_like(seediness)
         with torch.no_grad():
-            for rows, of in zip(torch.split(part.members, _ROWS), torch.split(part.cluster, _ROWS)):
-                z = functional.kernel_exponent(embeddings[rows], kernels.centroids[of], kernels.margins[of])
-                target[rows] = torch.exp(-z)
+            for low in range(0, len(target), _ROWS):
+                rows = slice(low, low + _ROWS)
+                of = [part.of_voxels(values, rows) for values in (kernels.centroids, kernels.margins)]
+                p = torch.exp(-functional.kernel_exponent(embeddings[rows], *of))
+                target[rows] = torch.where(part.label[rows] < part.n_clusters, p, 0)
         cost = functional.seediness(seediness, target, kind=self.seed)
         total = cost.new_zeros(len(weight)).index_add(0, part.group, cost)
         return total * (weight / part.group_size)
 
     def _smooth(self, margins: Tensor, kernels: Kernels, part: Partition) -> Tensor:
-        mean = kernels.margins[part.cluster]
-        cost = functional.margin_smoothness(margins[part.members], mean, kind=self.smooth)
-        spread = functional.segment_mean(cost, part.cluster, part.n_clusters)
-        return _over_groups(spread * kernels.weight, part)
+        cost = functional.margin_smoothness(margins, part.of_voxels(kernels.margins), kind=self.smooth)
+        return _over_groups(part.means(cost) * kernels.weight, part)
 
     def _repulsion(self, centroids: Tensor, part: Partition, weight: Tensor) -> Tensor:
         if not self.weights["repulsion"]:
             centroids = centroids.detach()  # only reported
-        clusters, of_cluster = part.group_clusters, part.cluster_group
-
-        def term(first: Tensor, second: Tensor) -> Tensor:
-            cost = functional.centroid_repulsion(
-                centroids[first], centroids[second], distance=self.repulsion_distance
-            )
-            return cost.new_zeros(len(weight)).index_add(0, of_cluster[first], cost)
-
-        following = torch.arange(1, part.n_clusters + 1, device=weight.device)
-        remaining = (part.first_cluster + clusters)[of_cluster] - following
-        total = sum_over_pairs(term, following, remaining)
-        if total is None:
-            return centroids[:0].sum() * weight
+        fused = self._compiles(centroids)
+        total = sum_of_repulsions(centroids, part, self.repulsion_distance, fused=fused)
+        clusters = part.group_clusters
         return total * (2 * weight / (clusters * (clusters - 1)).clamp_min(1))
 
 

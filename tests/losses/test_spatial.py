@@ -409,9 +409,8 @@ def _published_mask(vectors: Any, name: str, peer: str, scores: Any) -> tuple[to
     """Mean over classes, then events, of the Lovasz hinge on a function of z; ours and the peer's."""
     inputs = _peer_inputs(vectors, name)
     part = Partition.of(inputs["instance"], inputs["group"])
-    e, m = inputs["embeddings"][part.members], inputs["margins"].reshape(len(part.group))[part.members]
-    centroids = functional.segment_mean(e, part.cluster, part.n_clusters)
-    sigmas = functional.segment_mean(m, part.cluster, part.n_clusters)
+    centroids = part.means(inputs["embeddings"])
+    sigmas = part.means(inputs["margins"].reshape(len(part.group)))
     per_cluster = []
     for k in range(part.n_clusters):
         rows = part.group == part.cluster_group[k]
