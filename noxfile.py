@@ -11,7 +11,9 @@ CONSTRAINTS = ("-c", "constraints.txt")
 def tests(session: nox.Session) -> None:
     """Run the test suite."""
     pyproject = nox.project.load_toml("pyproject.toml")
-    session.install(*CONSTRAINTS, "-e", ".[train,vis,spconv]", *nox.project.dependency_groups(pyproject, "test"))
+    session.install(
+        *CONSTRAINTS, "-e", ".[train,vis,spconv]", *nox.project.dependency_groups(pyproject, "test")
+    )
     session.run(
         "pytest", "-m", "not slow and not gpu", "--doctest-modules", "tests", "sparseclust", *session.posargs
     )
