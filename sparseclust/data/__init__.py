@@ -11,13 +11,23 @@ from sparseclust.data._arrays import events_from_arrays, events_from_table
 from sparseclust.data._duplicates import coalesce_event
 from sparseclust.data._event import Event, SemanticClass
 from sparseclust.data._inputs import VoxelInputs
+from sparseclust.data._mixing import MixEvents, overlay_events
 from sparseclust.data._open import open_events
 from sparseclust.data._parts import concatenate_events, split_events
 from sparseclust.data._pilarnet import PilarnetFile
+from sparseclust.data._revoxel import RandomJitter, RandomRotation
 from sparseclust.data._spine import SpineFile
 from sparseclust.data._spine_writer import write_spine
 from sparseclust.data._store import EventStore, write_events
-from sparseclust.data._transforms import Compose, RandomFlip, RandomSymmetry, ScaleEnergy, Transform
+from sparseclust.data._transforms import (
+    Compose,
+    RandomCrop,
+    RandomFlip,
+    RandomSymmetry,
+    ScaleEnergy,
+    Transform,
+    VoxelDropout,
+)
 
 if TYPE_CHECKING:
     from sparseclust.data import simulation
@@ -29,14 +39,19 @@ __all__ = [
     "Compose",
     "Event",
     "EventStore",
+    "MixEvents",
     "PilarnetFile",
+    "RandomCrop",
     "RandomFlip",
+    "RandomJitter",
+    "RandomRotation",
     "RandomSymmetry",
     "ScaleEnergy",
     "SemanticClass",
     "SpineFile",
     "Transform",
     "VoxelDataset",
+    "VoxelDropout",
     "VoxelInputs",
     "coalesce_event",
     "collate_events",
@@ -44,6 +59,7 @@ __all__ = [
     "events_from_arrays",
     "events_from_table",
     "open_events",
+    "overlay_events",
     "simulation",
     "split_events",
     "write_events",

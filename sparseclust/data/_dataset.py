@@ -12,7 +12,7 @@ from sparseclust.data._transforms import Transform
 
 
 class VoxelDataset(Dataset[Event]):
-    """Events prepared for training: one row per voxel, chosen classes, random transforms.
+    """Events prepared for training: random transforms, chosen classes, one row per voxel.
 
     Parameters
     ----------
@@ -21,7 +21,8 @@ class VoxelDataset(Dataset[Event]):
     transform : callable (event, rng) -> Event, optional
         See :class:`RandomSymmetry` and its like.
     classes : sequence of int or None
-        Semantic classes whose voxels are kept. None keeps all, also those of events without truth.
+        Semantic classes whose voxels are kept, after the transform. None keeps all, also those of events
+        without truth.
     seed : int
         With the epoch and the index of the event it determines the random numbers of the transform.
 
@@ -70,10 +71,10 @@ class VoxelDataset(Dataset[Event]):
 
     def __getitem__(self, index: int) -> Event:
         index = range(len(self))[index]
-        event = self._of_classes(self.events[index], index)
-        event, _ = coalesce_event(event)
+        event = self.events[index]
         if self.transform is not None:
             event = self.transform(event, np.random.default_rng([self.seed, int(self._epoch), index]))
+        event, _ = coalesce_event(self._of_classes(event, index))
         return event.select(np.lexsort(event.coords.T[::-1]))
 
     def _of_classes(self, event: Event, index: int) -> Event:

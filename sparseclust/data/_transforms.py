@@ -49,7 +49,7 @@ class RandomFlip:
     spatial_size: int
 
     def __post_init__(self) -> None:
-        _check_size(self.spatial_size)
+        check_size(self.spatial_size)
 
     def __call__(self, event: Event, rng: np.random.Generator) -> Event:
         """Transform the event."""
@@ -76,7 +76,7 @@ class RandomSymmetry:
     spatial_size: int
 
     def __post_init__(self) -> None:
-        _check_size(self.spatial_size)
+        check_size(self.spatial_size)
 
     def __call__(self, event: Event, rng: np.random.Generator) -> Event:
         """Transform the event."""
@@ -108,6 +108,58 @@ class ScaleEnergy:
         return Event(event.coords, feats, event.semantic, event.instance, extra=event.extra)
 
 
-def _check_size(spatial_size: int) -> None:
+@dataclass(frozen=True)
+class RandomCrop:
+    """Keep the voxels of a box at a random place.
+
+    Parameters
+    ----------
+    size : int
+        Size of the box in voxels, the same on every axis.
+
+    Notes
+    -----
+    The box holds a voxel of the event, drawn at random, at a random place in it. Coordinates stay as they
+    are.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1 voxel, got {self.size}")
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        """Transform the event."""
+        if not len(event):
+            return event
+        low = event.coords[rng.integers(len(event))] - rng.integers(self.size, size=event.ndim)
+        inside = (event.coords >= low) & (event.coords < low + self.size)
+        return event.select(inside.all(axis=1))
+
+
+@dataclass(frozen=True)
+class VoxelDropout:
+    """Leave out each voxel with the same probability.
+
+    Parameters
+    ----------
+    probability : float
+        From 0 to below 1.
+    """
+
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability < 1:
+            raise ValueError(f"probability must be in [0, 1), got {self.probability}")
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        """Transform the event."""
+        return event.select(rng.random(len(event)) >= self.probability)
+
+
+def check_size(spatial_size: int) -> None:
+    """Raise where a volume has no voxel."""
     if spatial_size < 1:
         raise ValueError(f"spatial_size must be at least 1 voxel, got {spatial_size}")

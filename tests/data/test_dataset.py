@@ -9,10 +9,15 @@ from sparseclust.data import (
     Compose,
     Event,
     EventStore,
+    MixEvents,
     PilarnetFile,
+    RandomCrop,
+    RandomJitter,
+    RandomRotation,
     RandomSymmetry,
     ScaleEnergy,
     VoxelDataset,
+    VoxelDropout,
     VoxelInputs,
     collate_events,
     write_events,
@@ -53,6 +58,14 @@ def test_random_numbers_belong_to_epoch_and_event():
         dataset.set_epoch(-1)
 
 
+def test_mixed_events_have_the_chosen_classes():
+    event = Event([[0, 0], [1, 1]], [1.0, 2.0], [1, 4], [0, -1])
+    other = Event([[0, 0], [2, 2], [3, 3]], [1.0, 1.0, 1.0], [4, 4, 1], [-1, -1, 0])
+    mixed = VoxelDataset([event], transform=MixEvents([other], probability=1.0))[0]
+    assert mixed.coords.tolist() == [[0, 0], [3, 3]]
+    assert mixed.instance.tolist() == [0, 1]
+
+
 def two_epochs(dataset, workers, **options):
     loader = DataLoader(
         dataset,
@@ -76,7 +89,8 @@ def test_any_number_of_workers(tmp_path, write_pilarnet, tables, kind, method):
     if kind == "store":
         write_events(tmp_path / "store.h5", events)
         events = EventStore(tmp_path / "store.h5")
-    dataset = VoxelDataset(events, transform=AUGMENT)
+    steps = [RandomSymmetry(768), MixEvents(events), RandomRotation(768), RandomCrop(600), VoxelDropout(0.1)]
+    dataset = VoxelDataset(events, transform=Compose([*steps, RandomJitter(768), ScaleEnergy(0.1)]))
     alone = two_epochs(dataset, 0)
     shared = two_epochs(dataset, 2, multiprocessing_context=method)
     assert len(alone) == len(shared) == 4
