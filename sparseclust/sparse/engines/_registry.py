@@ -16,6 +16,12 @@ _ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "torch": ("sparseclust.sparse.engines._torch", "torch", ()),
     "numba": ("sparseclust.sparse.engines._numba", "numba", ("cpu",)),
     "spconv": ("sparseclust.sparse.engines._spconv", "spconv.pytorch", ("cpu", "cuda")),
+    # Not named by its package, which cannot be imported as it is where there is no CUDA device.
+    "torchsparse": (
+        "sparseclust.sparse.engines._torchsparse",
+        "sparseclust.sparse.engines._torchsparse",
+        ("cpu",),
+    ),
 }
 _DEFAULT = {"cpu": "numba"}
 
