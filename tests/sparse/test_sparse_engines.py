@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from sparseclust._optional import available
 from sparseclust.sparse import available_engines, sparse_conv, submanifold_map, use_engine
 from sparseclust.sparse.engines import load_engine, select_engine
 
@@ -23,7 +24,8 @@ def test_available_engines_are_ok_or_say_why_not():
 
 def test_the_default_follows_the_device():
     assert select_engine(CPU).name == "numba"
-    assert select_engine(torch.device("cuda")).name == "torch"
+    assert select_engine(torch.device("cuda")).name == ("triton" if available("triton") else "torch")
+    assert select_engine(torch.device("meta")).name == "torch"
 
 
 def test_use_engine_nests_and_ends_with_its_block():

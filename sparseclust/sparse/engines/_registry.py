@@ -3,18 +3,22 @@
 import contextlib
 import functools
 import importlib
+import os
 from collections.abc import Iterator
 from contextvars import ContextVar
 
 import torch
 
-from sparseclust._optional import why_unavailable
+from sparseclust._optional import available, why_unavailable
 from sparseclust.sparse.engines._protocol import Engine
 
+# Triton runs its kernels as Python, on the CPU too, when it is told to before it is imported.
+_TRITON_DEVICES = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
 # name -> module that holds ``engine``, package it needs, device types it runs on (none named: all).
 _ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "torch": ("sparseclust.sparse.engines._torch", "torch", ()),
     "numba": ("sparseclust.sparse.engines._numba", "numba", ("cpu",)),
+    "triton": ("sparseclust.sparse.engines._triton", "triton", _TRITON_DEVICES),
     "spconv": ("sparseclust.sparse.engines._spconv", "spconv.pytorch", ("cpu", "cuda")),
     # Not named by its package, which cannot be imported as it is where there is no CUDA device.
     "torchsparse": (
@@ -23,7 +27,7 @@ _ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("cpu",),
     ),
 }
-_DEFAULT = {"cpu": "numba"}
+_DEFAULT = {"cpu": "numba", "cuda": "triton"}
 
 _wanted: ContextVar[str | None] = ContextVar("sparseclust_engine", default=None)
 
@@ -37,7 +41,14 @@ def available_engines() -> dict[str, str]:
     >>> available_engines()["torch"]
     'ok'
     """
-    return {name: why_unavailable(package) or "ok" for name, (_, package, _) in _ENGINES.items()}
+    return {name: _why_not(name) or "ok" for name in _ENGINES}
+
+
+def _why_not(name: str) -> str | None:
+    _, package, devices = _ENGINES[name]
+    if devices == ("cuda",) and not torch.cuda.is_available():
+        return why_unavailable(package) or "needs a CUDA device"
+    return why_unavailable(package)
 
 
 @contextlib.contextmanager
@@ -71,11 +82,17 @@ def use_engine(name: str) -> Iterator[None]:
 
 def select_engine(device: torch.device) -> Engine:
     """Choose the engine for ``device``: the one asked for by :func:`use_engine`, or the default."""
-    name = _wanted.get() or _DEFAULT.get(device.type, "torch")
+    name = _wanted.get() or _default(device.type)
     devices = _ENGINES[name][2]
     if devices and device.type not in devices:
         raise ValueError(f"the engine {name!r} runs on {' and '.join(devices)}, the tensors are on {device}")
     return load_engine(name)
+
+
+@functools.cache
+def _default(device: str) -> str:
+    name = _DEFAULT.get(device, "torch")
+    return name if available(_ENGINES[name][1]) else "torch"
 
 
 @functools.cache
