@@ -1,5 +1,6 @@
 """Whole events: reproducible, well-formed, labelled as promised, and as many as Geant4 makes."""
 
+import functools
 import hashlib
 import json
 import pickle
@@ -9,9 +10,10 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
-from sparseclust.data import SemanticClass
+from sparseclust.clustering import neighbour_edges
+from sparseclust.data import SemanticClass, open_events
 from sparseclust.data.simulation import (
     EventGenerator,
     EventMix,
@@ -211,6 +213,11 @@ def test_spread_of_the_counts(events):
     np.testing.assert_allclose(counts.std(axis=0), [9, 3, 1, 3.5], rtol=0.2)
 
 
+@functools.cache
+def simulated(mix):
+    return list(SimulatedEvents(150, EventGenerator(mix, rng=12)))
+
+
 def geant4_statistics(path):
     """Counts and voxels of shower, track, Michel, delta: means over events, and the errors of these means."""
     rows = []
@@ -230,8 +237,7 @@ def geant4_statistics(path):
 )
 def test_statistics_against_geant4(mix, file, data_dir):
     """Means agree within 15 % and the statistics of both samples (two standard errors)."""
-    generator = EventGenerator(mix, rng=12)
-    ours = np.array([counts_and_voxels(generator.event(i)) for i in range(150)], float)
+    ours = np.array([counts_and_voxels(event) for event in simulated(mix)], float)
     error = ours.std(axis=0) / np.sqrt(len(ours))
     expected, expected_error = geant4_statistics(data_dir / file)
     tolerance = 0.15 * expected + 2 * np.hypot(error, expected_error)
@@ -389,3 +395,33 @@ def test_wrong_arguments(make, message):
 def test_a_mix_of_the_wrong_type():
     with pytest.raises(TypeError, match="mix must be an EventMix"):
         EventGenerator({"vertex": None})
+
+
+def shapes(events):
+    """What single voxels and instances look like, whatever the multiplicity."""
+    sample = {"energy": np.concatenate([e.energy for e in events])}
+    for k in range(4):
+        sizes = [np.unique(e.instance[e.semantic == k], return_counts=True)[1] for e in events]
+        sample[f"size {k}"] = np.concatenate(sizes)
+    for k in (SemanticClass.SHOWER, SemanticClass.TRACK):
+        near = [neighbour_edges(e.coords[e.semantic == k]).reshape(-1) for e in events]
+        sample[f"neighbours {k}"] = np.concatenate([np.unique(n, return_counts=True)[1] for n in near])
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("mix", "file"), [("pilarnet", "geant4_dev.h5"), ("crowded", "geant4_dev_crowded.h5")]
+)
+def test_distributions_against_geant4(mix, file, data_dir):
+    """Kolmogorov-Smirnov distances: 0.03 to 0.1, and what chance adds at these numbers of instances."""
+    ours = shapes(simulated(mix))
+    geant4 = shapes(open_events(data_dir / file))
+    # Geant4's labels take photons of muon captures for Michel electrons: nothing below 5 voxels is compared
+    for sample in (ours, geant4):
+        sample["size 2"] = sample["size 2"][sample["size 2"] > 5]
+    limits = {"energy": 0.03, "size 2": 0.10, "size 3": 0.06, "neighbours 0": 0.03, "neighbours 1": 0.06}
+    for name, a in ours.items():
+        b = geant4[name]
+        chance = 1.6 * np.sqrt(1 / len(a) + 1 / len(b))  # exceeded in 1 % of samples of one distribution
+        distance = stats.ks_2samp(a, b).statistic
+        assert distance < limits.get(name, 0.03) + chance, (name, distance, chance)
