@@ -5,10 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparseclust.sparse._eager import eager
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse.engines import Pairs, load_engine, select_engine
 
 
+@eager
 def sparse_conv(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     """Convolve the features of occupied sites.
 

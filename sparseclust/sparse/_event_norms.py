@@ -112,6 +112,10 @@ class InstanceNorm(GroupNorm):
     def __init__(self, num_features: int, *, eps: float = 1e-5, affine: bool = False) -> None:
         super().__init__(num_features, num_features, eps=eps, affine=affine)
 
+    def extra_repr(self) -> str:
+        """Show the arguments."""
+        return f"{self.num_channels}, eps={self.eps}, affine={self.weight is not None}"
+
 
 def _event_means(groups: Tensor, event: Tensor, batch_size: int) -> Tensor:
     """Mean of (n, g, c) over the rows of an event and over c, for each row (n, g, 1)."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sparseclust.sparse._conv import sparse_conv
+from sparseclust.sparse._eager import eager
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse._tensor import SparseTensor
 from sparseclust.sparse._windows import PerAxis, Window, collapse
@@ -111,6 +112,7 @@ class SubmanifoldConv(_Convolution):
         window = Window.centred(ndim, kernel_size, dilation)
         super().__init__(in_channels, out_channels, window, bias=bias, fan_in=window.volume * in_channels)
 
+    @eager
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve on the voxels of ``x``."""
         self._check(x)
@@ -185,6 +187,7 @@ class StridedConv(_Resampling):
 
     _upwards = False
 
+    @eager
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve ``x`` onto the coarse voxels that it reaches."""
         self._check(x)
@@ -226,6 +229,7 @@ class InverseConv(_Resampling):
     SparseTensor(2 voxels, 4 features, ndim=3, stride=1, batch_size=1)
     """
 
+    @eager
     def forward(self, x: SparseTensor, like: SparseTensor) -> SparseTensor:
         """Convolve ``x`` onto the voxels of the finer tensor ``like``.
 
@@ -279,6 +283,7 @@ class GenerativeConv(_Resampling):
     SparseTensor(4 voxels, 4 features, ndim=2, stride=1, batch_size=1)
     """
 
+    @eager
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve ``x`` onto all finer voxels that it reaches."""
         self._check(x)

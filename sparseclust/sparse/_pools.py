@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from sparseclust.sparse._eager import eager
 from sparseclust.sparse._layers import way_back
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse._tensor import SparseTensor
@@ -79,6 +80,7 @@ class SumPool(_Windowed):
     [[3.0], [4.0]]
     """
 
+    @eager
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Pool ``x`` onto the coarse voxels whose windows hold a voxel."""
         return self._down(x, _sums)
@@ -98,6 +100,7 @@ class AvgPool(_Windowed):
     [[1.5], [4.0]]
     """
 
+    @eager
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Pool ``x`` onto the coarse voxels whose windows hold a voxel."""
         return self._down(x, _means)
@@ -121,6 +124,7 @@ class MaxPool(_Windowed):
     [[2.0], [-4.0]]
     """
 
+    @eager
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Pool ``x`` onto the coarse voxels whose windows hold a voxel."""
         return self._down(x, _maxima)
@@ -140,6 +144,7 @@ class Unpool(_Windowed):
     [[2.0], [2.0], [-4.0]]
     """
 
+    @eager
     def forward(self, x: SparseTensor, like: SparseTensor) -> SparseTensor:
         """Put the features of ``x`` on the voxels of the finer tensor ``like``.
 
@@ -187,9 +192,9 @@ def _winners(feats: Tensor, kernel_map: KernelMap) -> Tensor:
 
 
 def _blocks(kernel_map: KernelMap) -> list[tuple[Tensor, Tensor]]:
-    """Source and target of each offset that has pairs; within one, every row occurs once."""
+    """Source and target of each offset; within one, every row occurs at most once."""
     edges = itertools.pairwise(kernel_map.splits.tolist())
-    return [(kernel_map.source[a:b], kernel_map.target[a:b]) for a, b in edges if b > a]
+    return [(kernel_map.source[a:b], kernel_map.target[a:b]) for a, b in edges]
 
 
 def _sum_type(feats: Tensor) -> torch.dtype:

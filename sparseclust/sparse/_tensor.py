@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sparseclust.sparse._coordinates import Coordinates
+from sparseclust.sparse._eager import eager
 from sparseclust.sparse._windows import PerAxis, collapse, per_axis
 
 _INT32 = torch.iinfo(torch.int32)
@@ -149,6 +150,7 @@ class SparseTensor:
         level = Coordinates(self.coords[rows], batch_size=self.batch_size, stride=self._level.stride)
         return SparseTensor.on(level, self.feats[rows])
 
+    @eager
     def edges(self) -> Tensor:
         """Return the pairs of voxels of one event that touch, by a face, an edge or a corner.
 
