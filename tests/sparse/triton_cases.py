@@ -73,6 +73,27 @@ def agree(kernel_map: KernelMap, n_in: int, n_out: int, dtype: torch.dtype) -> N
         assert (one - exact).abs().max() <= TOLERANCE[dtype] * exact.abs().max()
 
 
+@pytest.mark.parametrize("size", [3, (2, 1, 4), (1, 5, 1)])
+def test_its_maps_are_the_reference(make_coords, size):
+    for coords in (make_coords(3, batch=2, low=-3), track(1), track(0), track(1100).flip(0)):
+        maps = []
+        for name in ("torch", "triton"):
+            with use_engine(name):
+                maps.append(submanifold_map(coords.to(DEVICE), size, dilation=(1, 2, 1)))
+        for field in ("source", "target", "splits"):
+            assert torch.equal(getattr(maps[0], field), getattr(maps[1], field))
+
+
+def test_repeated_and_stray_voxels_are_refused():
+    coords = track(9).to(DEVICE)
+    with use_engine("triton"):
+        with pytest.raises(ValueError, match="coalesce"):
+            submanifold_map(coords[[0, 1, 2, 1]], 3)
+        coords[:2, 1:] = torch.tensor([[-(2**31)], [2**31 - 1]])
+        with pytest.raises(ValueError, match="64-bit"):
+            submanifold_map(coords, 3)
+
+
 def test_the_engine_is_available():
     assert available_engines()["triton"] == "ok"
 

@@ -187,3 +187,38 @@ def arrange_table(table, order, rows, arranged, active, n, volume, ROWS: tl.cons
         tl.store(active + 1 + count, k, mask=met)
         count += met.to(tl.int32)
     tl.store(active, count)
+
+
+@triton.jit(do_not_specialize=["n", "levels"])
+def find_neighbours(keys, steps, found, counts, n, levels, BLOCK: tl.constexpr):
+    """Look up ``keys + steps[k]`` among the sorted keys by bisection; -1 where there is none."""
+    block = tl.program_id(0)
+    k = tl.program_id(1)
+    place = block * BLOCK + tl.arange(0, BLOCK)
+    inside = place < n
+    wanted = tl.load(keys + place, mask=inside, other=0) + tl.load(steps + k)
+    first = tl.zeros((BLOCK,), tl.int32)
+    last = tl.zeros((BLOCK,), tl.int32) + n
+    for _ in range(levels):
+        middle = first + (last - first) // 2
+        below = tl.load(keys + middle, mask=inside & (middle < n), other=0) < wanted
+        first = tl.where((first < last) & below, middle + 1, first)
+        last = tl.where((first < last) & (below == 0), middle, last)
+    met = inside & (first < n)
+    met &= tl.load(keys + first, mask=met, other=0) == wanted
+    tl.store(found + k.to(tl.int64) * n + place, tl.where(met, first, -1), mask=inside)
+    tl.store(counts + k * tl.num_programs(0) + block, tl.sum(met.to(tl.int32)))
+
+
+@triton.jit(do_not_specialize=["n"])
+def list_pairs(found, order, counts, ends, source, target, n, BLOCK: tl.constexpr):
+    """Write the pairs of one block under one offset where those of the blocks before end."""
+    block = tl.program_id(0)
+    k = tl.program_id(1)
+    place = block * BLOCK + tl.arange(0, BLOCK)
+    row = tl.load(found + k.to(tl.int64) * n + place, mask=place < n, other=-1)
+    met = row >= 0
+    number = k * tl.num_programs(0) + block
+    pair = tl.load(ends + number) - tl.load(counts + number) + tl.cumsum(met.to(tl.int32)) - 1
+    tl.store(source + pair, tl.load(order + row, mask=met, other=0), mask=met)
+    tl.store(target + pair, tl.load(order + place, mask=met, other=0), mask=met)

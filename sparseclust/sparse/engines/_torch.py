@@ -10,7 +10,7 @@ from torch import Tensor
 from sparseclust.sparse.engines._protocol import Pairs
 
 _INT32 = torch.iinfo(torch.int32)
-_DUPLICATES = "two rows have the same event and coordinates; merge them with sparseclust.sparse.coalesce"
+DUPLICATES = "two rows have the same event and coordinates; merge them with sparseclust.sparse.coalesce"
 
 
 class TorchEngine:
@@ -20,7 +20,7 @@ class TorchEngine:
 
     def submanifold_pairs(self, coords: Tensor, offsets: Tensor) -> Pairs:
         """Look up every neighbour of every row in the sorted keys."""
-        box = _Box.around(coords, offsets)
+        box = Box.around(coords, offsets)
         keys, order = torch.sort(box.keys(coords))
         refuse_duplicates(keys)
         wanted = keys + box.steps(offsets)[:, None].to(keys.device)
@@ -98,7 +98,7 @@ def _divide(voxels: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 def _reached(rows: Tensor, shifts: Tensor, k: Tensor, source: Tensor) -> tuple[Tensor, Pairs]:
     """Sites ``rows[source] + shifts[k]``, each once and in order, and the pairs that lead there."""
-    box = _Box.around(rows, shifts)
+    box = Box.around(rows, shifts)
     if min(box.lowest) < _INT32.min or max(box.highest) > _INT32.max:
         raise ValueError(f"sites from {box.lowest} to {box.highest} do not fit int32: shift the volume")
     keys = box.keys(rows)[source] + box.steps(shifts).to(rows.device)[k]
@@ -111,7 +111,7 @@ def _reached(rows: Tensor, shifts: Tensor, k: Tensor, source: Tensor) -> tuple[T
     return box.rows(distinct), Pairs(source, target, _splits(k, len(shifts)))
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """Numbers the cells of a box: mixed-radix int64 keys, which sort as the rows do."""
 
     lowest: list[int]
@@ -119,7 +119,7 @@ class _Box(NamedTuple):
     weights: list[int]
 
     @classmethod
-    def around(cls, coords: Tensor, shifts: Tensor) -> "_Box":
+    def around(cls, coords: Tensor, shifts: Tensor) -> "Box":
         """Choose the box that holds the rows, shifted or not, so that no key is that of two cells."""
         if len(coords) == 0:
             coords = coords.new_zeros(1, coords.shape[1])
@@ -164,7 +164,7 @@ def _splits(k: Tensor, volume: int) -> Tensor:
 def refuse_duplicates(ordered: Tensor) -> None:
     """Raise when a sorted list of keys holds one twice."""
     if bool((ordered[1:] == ordered[:-1]).any()):
-        raise ValueError(_DUPLICATES)
+        raise ValueError(DUPLICATES)
 
 
 engine = TorchEngine()

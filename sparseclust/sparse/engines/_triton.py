@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sparseclust._optional import require
 from sparseclust.sparse.engines._protocol import Pairs
-from sparseclust.sparse.engines._torch import TorchEngine
+from sparseclust.sparse.engines._torch import DUPLICATES, Box, TorchEngine
 
 ROWS = 64  # output rows that are multiplied together, and share a list of offsets
 _COMPILED = (torch.float32, torch.bfloat16, torch.float16)
@@ -53,6 +53,28 @@ class TritonEngine(TorchEngine):
     """
 
     name = "triton"
+
+    def submanifold_pairs(self, coords: Tensor, offsets: Tensor) -> Pairs:
+        """Look up every neighbour in the sorted keys; the host hears of the range, and of the counts."""
+        n, volume = len(coords), len(offsets)
+        if n == 0:
+            return super().submanifold_pairs(coords, offsets)
+        box = Box.around(coords, offsets)
+        keys, order = torch.sort(box.keys(coords))
+        steps = box.steps(offsets).to(coords.device, non_blocking=True)
+        grid = (-(-n // _THREADS), volume)
+        found = keys.new_empty(volume, n, dtype=torch.int32)
+        counts = keys.new_empty(volume, grid[0])
+        with _on(coords):
+            _kernels().find_neighbours[grid](keys, steps, found, counts, n, n.bit_length(), BLOCK=_THREADS)
+            ends = counts.view(-1).cumsum(0)
+            repeated = (keys[1:] == keys[:-1]).any()
+            *splits, twice = torch.cat([ends[grid[0] - 1 :: grid[0]], repeated[None]]).tolist()
+            if twice:
+                raise ValueError(DUPLICATES)
+            source, target = order.new_empty(splits[-1]), order.new_empty(splits[-1])
+            _kernels().list_pairs[grid](found, order, counts, ends, source, target, n, BLOCK=_THREADS)
+        return Pairs(source, target, torch.tensor([0, *splits]))
 
     def plan(self, pairs: Pairs, n_target: int) -> Tensor:
         """Return the neighbour table of the targets, rows with the same offsets next to each other.
