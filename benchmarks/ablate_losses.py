@@ -102,7 +102,7 @@ def run(variant: str, events: list[Event], unseen: list[Event], steps: int, seed
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         predictor = train(module, data, output=folder, schedule=schedule, accelerator="auto")
-    table = evaluate(predictor.predict(unseen))["sparseclust"]
+    table = evaluate(predictor.predict(unseen))["sparseclust"].table()
     rows = {int(row["semantic"]): row for row in summarize_scores(table, by="semantic", weight="event")}
     scores = [[rows[c][s]["mean"] if c in rows else np.nan for s in ("ari", "sbd")] for c in CLASSES]
     return np.array(scores)

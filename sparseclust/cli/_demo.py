@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy.typing as npt
+from typing import Literal
 
 from sparseclust.cli._progress import progress
 from sparseclust.cli._report import write_comparison
@@ -14,7 +12,7 @@ from sparseclust.cli._train import NetworkOptions, build_network, train
 from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.data import Event, open_events
 from sparseclust.pipeline import Prediction, Predictor
-from sparseclust.training import dbscan_labels, evaluate
+from sparseclust.training import Scorer, dbscan_labels, evaluate
 from sparseclust.vis import plot_comparison
 
 _ABOUT = (
@@ -89,18 +87,18 @@ def demo(
     trained = Predictor.from_pretrained(output / "model.pt")
     print("3/4 predict and score unseen events")
     report: list[tuple[str, Sequence[Prediction]]] = []
-    tables: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    scores: dict[str, dict[str, Scorer]] = {}
     for name, sample in samples.items():
         predictions = list(progress(trained.predict(sample), total=len(sample), what=name))
         report.append((name, predictions[:shown]))
         if all(event.instance is not None for event in sample):
-            tables[name] = _scores(trained, predictions, network, seed)
-            print(f"\n{name}: {len(sample)} events\n{format_table(HEADERS, comparison_rows(tables[name]))}")
+            scores[name] = _scores(trained, predictions, network, seed)
+            print(f"\n{name}: {len(sample)} events\n{format_table(HEADERS, comparison_rows(scores[name]))}")
     print(f"\n{WEIGHTING}")
     print("4/4 draw")
     page = output / "report.html"
     write_comparison(
-        page, title="sparseclust demo", tables=tables, events=report, notes=[_ABOUT.format(minutes=minutes)]
+        page, title="sparseclust demo", scores=scores, events=report, notes=[_ABOUT.format(minutes=minutes)]
     )
     _picture(output / "event.png", predictions[0])
     print(f"report: {page.resolve()}")
@@ -131,7 +129,7 @@ def _picture(path: Path, prediction: Prediction) -> None:
 
 def _scores(
     trained: Predictor, predictions: Sequence[Prediction], network: NetworkOptions, seed: int
-) -> dict[str, npt.NDArray[Any]]:
+) -> dict[str, Scorer]:
     """Score the trained network, its embeddings alone, an untrained network, and DBSCAN."""
     events = [p.event for p in predictions]
     inputs = trained.inputs
@@ -141,9 +139,9 @@ def _scores(
         "embeddings alone": Predictor(trained.model, embeddings, inputs=inputs),
         "untrained": Predictor(fresh, trained.clusterer, inputs=inputs),
     }
-    tables = evaluate(predictions)
+    scores = evaluate(predictions)
     return {
-        "sparseclust": tables["sparseclust"],
+        "sparseclust": scores["sparseclust"],
         **{name: evaluate(predictor.predict(events))["sparseclust"] for name, predictor in others.items()},
-        "DBSCAN": tables["DBSCAN"],
+        "DBSCAN": scores["DBSCAN"],
     }

@@ -7,7 +7,15 @@ from typing import Literal
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
 from sparseclust.cli._report import write_comparison
-from sparseclust.cli._tables import HEADERS, WEIGHTING, comparison_rows, format_table
+from sparseclust.cli._tables import (
+    HEADERS,
+    PARTICLE_HEADERS,
+    PARTICLES,
+    WEIGHTING,
+    comparison_rows,
+    format_table,
+    particle_rows,
+)
 from sparseclust.data import Event, open_events
 from sparseclust.pipeline import Prediction, Predictor
 from sparseclust.training import evaluate as evaluate_predictions
@@ -22,6 +30,7 @@ def evaluate(
     batch_size: int = 8,
     device: str = "auto",
     label: Literal["fragment", "group", "interaction"] = "fragment",
+    refine: bool | None = None,
 ) -> None:
     """Score predictions against the truth, per class, beside DBSCAN and the published network.
 
@@ -41,12 +50,21 @@ def evaluate(
         cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
+    refine
+        Repair the clusters of Gaussian kernels by the connectivity of their voxels: true or false; by default
+        as the model was saved.
     """
     predictor = (
         None
         if model is None
-        else Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
+        else Predictor.from_pretrained(
+            model, batch_size=batch_size, device=find_device(device), refine=refine
+        )
     )
+    if refine is not None and predictor is None:
+        raise ValueError(
+            "--refine changes how a model labels, and needs --model; predictions have their labels"
+        )
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     for name in files:
@@ -54,14 +72,16 @@ def evaluate(
         events = open_events(name, label=label, spatial_size=size)
         kept: list[Prediction] = []
         predictions = _keep(_labelled(name, events, predictor), kept, shown if report else 0)
-        tables = evaluate_predictions(progress(predictions, total=len(events), what=Path(name).name))
-        print(f"{name}: {len(events)} events. {WEIGHTING}")
-        print(format_table(HEADERS, comparison_rows(tables)))
+        scores = evaluate_predictions(progress(predictions, total=len(events), what=Path(name).name))
+        print(f"{name}: {len(events):,} {'event' if len(events) == 1 else 'events'}. {WEIGHTING}\n")
+        print(format_table(HEADERS, comparison_rows(scores)))
+        print(f"\n{PARTICLES}\n")
+        print(format_table(PARTICLE_HEADERS, particle_rows(scores)))
         if report is not None:
             target = report if len(files) == 1 else report.with_name(f"{report.stem}-{Path(name).stem}.html")
             source = Path(name).name
             write_comparison(
-                target, title=f"sparseclust on {source}", tables={source: tables}, events=[(source, kept)]
+                target, title=f"sparseclust on {source}", scores={source: scores}, events=[(source, kept)]
             )
             print(f"report: {target}")
 

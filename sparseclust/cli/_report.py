@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
-from sparseclust.cli._tables import HEADERS, WEIGHTING, comparison_rows
+from sparseclust.cli._tables import (
+    HEADERS,
+    PARTICLE_HEADERS,
+    PARTICLES,
+    WEIGHTING,
+    comparison_rows,
+    particle_rows,
+)
 from sparseclust.pipeline import Prediction
-from sparseclust.training import dbscan_labels
+from sparseclust.training import Scorer, dbscan_labels
 from sparseclust.vis import ReportTable, write_report
 
 
@@ -16,7 +20,7 @@ def write_comparison(
     path: Path,
     *,
     title: str,
-    tables: Mapping[str, Mapping[str, npt.NDArray[Any]]],
+    scores: Mapping[str, Mapping[str, Scorer]],
     events: Iterable[tuple[str, Sequence[Prediction]]],
     notes: Sequence[str] = (),
 ) -> None:
@@ -28,7 +32,7 @@ def write_comparison(
         File to write.
     title : str
         Heading.
-    tables : mapping of sample name to mapping of method name to score table
+    scores : mapping of sample name to mapping of method name to Scorer
         The inner ones as :func:`sparseclust.training.evaluate` returns; may be empty.
     events : iterable of (source, predictions)
         Events to show, with the name of where they come from.
@@ -44,7 +48,13 @@ def write_comparison(
         for source, predictions in events
         for number, prediction in enumerate(predictions)
     ]
-    summary = [ReportTable(HEADERS, comparison_rows(scores), title=name) for name, scores in tables.items()]
-    write_report(
-        path, title=title, summary=summary, events=shown, notes=[*notes, WEIGHTING] if tables else notes
-    )
+    summary = [
+        table
+        for name, methods in scores.items()
+        for table in (
+            ReportTable(HEADERS, comparison_rows(methods), title=name),
+            ReportTable(PARTICLE_HEADERS, particle_rows(methods), title=f"{name}: alone and touching"),
+        )
+    ]
+    explained = [*notes, WEIGHTING, PARTICLES] if scores else notes
+    write_report(path, title=title, summary=summary, events=shown, notes=explained)

@@ -3,40 +3,59 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from sparseclust.data import SemanticClass
-from sparseclust.metrics import summarize_scores
-from sparseclust.training import PUBLISHED
+from sparseclust.metrics import bootstrap, summarize_scores
+from sparseclust.training import PUBLISHED, Scorer
 
-HEADERS = ("class", "method", "ARI", "purity", "efficiency", "SBD", "events", "particles", "voxels")
-SCORES = ("ari", "purity", "efficiency", "sbd")
+SCORES = {"ari": "ARI", "purity": "purity", "efficiency": "efficiency", "sbd": "SBD", "f1": "F1", "pq": "PQ"}
+HEADERS = ("class", "method", *SCORES.values(), "events", "particles", "voxels")
+PARTICLE_HEADERS = ("class", "method", "alone", "found", "best Dice", "touching", "found", "best Dice")
 WEIGHTING = (
-    "Scores are means over the events that hold the class; within an event, purity and efficiency are "
-    "unweighted means over particles."
+    "Scores are means over the events that hold the class, in the last rows over all of these; within an "
+    "event, purity and efficiency are unweighted means over particles, F1 and PQ count particles at IoU 0.5. "
+    "In brackets: the error of the last digits, by drawing events (bootstrap)."
 )
+PARTICLES = (
+    "Particles by themselves: of those alone, and of those touching another particle of their event and "
+    "class, how many there are, which fraction has a cluster of IoU above 0.5, and the mean best Dice "
+    "coefficient."
+)
+_TOTAL = -2  # a number that no class has
+_DRAWS = 200
 
 
-def comparison_rows(tables: Mapping[str, npt.NDArray[Any]]) -> list[tuple[str, ...]]:
+def comparison_rows(scores: Mapping[str, Scorer]) -> list[tuple[str, ...]]:
     """Rows of text, grouped by class: each method in the order given, then the published network.
 
     Parameters
     ----------
-    tables : mapping of method name to score table
+    scores : mapping of method name to Scorer
         As :func:`sparseclust.training.evaluate` returns.
     """
-    summaries = {name: _by_class(table) for name, table in tables.items()}
-    classes = sorted({c for summary in summaries.values() for c in summary})
-    rows = []
-    for c in classes:
-        label = SemanticClass(c).name.capitalize() if c in set(SemanticClass) else "all voxels"
-        for name, summary in summaries.items():
-            if c in summary:
-                rows.append((label, name, *summary[c]))
-                label = ""
+    summaries = {name: _by_class(scorer.table()) for name, scorer in scores.items()}
+    rows: list[tuple[str, ...]] = []
+    for c, label in _classes(summaries):
+        first = len(rows)
+        rows += [("", name, *summary[c]) for name, summary in summaries.items() if c in summary]
         if c in PUBLISHED:
-            scores = (f"{PUBLISHED[SemanticClass(c)][score]:.3f}" for score in SCORES)
-            rows.append((label, "published", *scores, "", "", ""))
+            published = PUBLISHED[SemanticClass(c)]
+            cells = (f"{published[score]:.3f}" if score in published else "" for score in SCORES)
+            rows.append(("", "published", *cells, "", "", ""))
+        rows[first] = (label, *rows[first][1:])
+    return rows
+
+
+def particle_rows(scores: Mapping[str, Scorer]) -> list[tuple[str, ...]]:
+    """Rows of text, grouped by class: how well each method finds isolated and touching particles."""
+    summaries = {name: _particles_by_class(scorer.particles()) for name, scorer in scores.items()}
+    rows: list[tuple[str, ...]] = []
+    for c, label in _classes(summaries):
+        first = len(rows)
+        rows += [("", name, *summary[c]) for name, summary in summaries.items() if c in summary]
+        rows[first] = (label, *rows[first][1:])
     return rows
 
 
@@ -52,9 +71,42 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def _classes(summaries: Mapping[str, Mapping[int, Any]]) -> list[tuple[int, str]]:
+    """Classes that occur with their names, the total last; it is left out where there is one class only."""
+    found = sorted({c for summary in summaries.values() for c in summary} - {_TOTAL})
+    names = {int(c): c.name.capitalize() for c in SemanticClass}
+    return [(c, names.get(c, "all voxels")) for c in found] + ([(_TOTAL, "All")] if len(found) > 1 else [])
+
+
 def _by_class(table: npt.NDArray[Any]) -> dict[int, tuple[str, ...]]:
+    parts = {int(c): table[table["semantic"] == c] for c in np.unique(table["semantic"])} | {_TOTAL: table}
     out = {}
-    for row in summarize_scores(table, by="semantic", weight="event"):
-        counts = (f"{row[name]:,}" for name in ("n_rows", "n_true", "n_points"))
-        out[int(row["semantic"])] = (*(f"{row[score]['mean']:z.3f}" for score in SCORES), *counts)
+    for c, part in parts.items():
+        [row] = summarize_scores(part, by=None, weight="event")
+        errors = bootstrap(part, rng=np.random.default_rng(0), n=_DRAWS) if len(part) > 1 else None
+        cells = (
+            _with_error(row[s]["mean"], None if errors is None else float(errors[s]["std"])) for s in SCORES
+        )
+        out[c] = (*cells, *(f"{row[name]:,}" for name in ("n_rows", "n_true", "n_points")))
     return out
+
+
+def _with_error(value: float, error: float | None) -> str:
+    """``0.974(4)``: the error in units of the last digit."""
+    return f"{value:z.3f}" + ("" if error is None else f"({1000 * error:.0f})")
+
+
+def _particles_by_class(table: npt.NDArray[Any]) -> dict[int, tuple[str, ...]]:
+    parts = {int(c): table[table["semantic"] == c] for c in np.unique(table["semantic"])} | {_TOTAL: table}
+    return {
+        c: tuple(
+            cell for touching in (False, True) for cell in _particle_cells(part[part["touching"] == touching])
+        )
+        for c, part in parts.items()
+    }
+
+
+def _particle_cells(particles: npt.NDArray[Any]) -> tuple[str, str, str]:
+    if len(particles) == 0:
+        return "0", "", ""
+    return f"{len(particles):,}", f"{particles['found'].mean():.3f}", f"{particles['best_dice'].mean():.3f}"

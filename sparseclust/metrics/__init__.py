@@ -5,7 +5,7 @@ Arguments come as ``(labels_true, labels_pred)``. A score of no points is ``nan`
 """
 
 from sparseclust.metrics._contingency import contingency_matrix
-from sparseclust.metrics._events import ClusterScores, score_clusters, score_events
+from sparseclust.metrics._events import ClusterScores, score_clusters, score_events, score_matches
 from sparseclust.metrics._information import (
     VariationOfInformation,
     adjusted_mutual_info_score,
@@ -43,6 +43,7 @@ __all__ = [
     "relabel_noise",
     "score_clusters",
     "score_events",
+    "score_matches",
     "score_partition",
     "summarize_scores",
     "symmetric_best_dice",

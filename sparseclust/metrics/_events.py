@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from sparseclust.metrics._contingency import Overlaps, lengths, overlaps, rank
 from sparseclust.metrics._labels import IntArray, as_rows, encode
+from sparseclust.metrics._matching import overlap_ratio
 from sparseclust.metrics._scores import best_dices, best_fractions, group_scores
 
 StructuredArray = npt.NDArray[np.void]
@@ -61,6 +62,75 @@ def score_events(
     """
     names, table = _grouped(labels_true, labels_pred, event, semantic)
     return _structured(names | group_scores(table))
+
+
+def score_matches(
+    labels_true: npt.ArrayLike,
+    labels_pred: npt.ArrayLike,
+    *,
+    event: npt.ArrayLike,
+    semantic: npt.ArrayLike | None = None,
+    iou_threshold: float = 0.5,
+) -> StructuredArray:
+    """Count the instances found in every event, or in every class of every event.
+
+    Parameters
+    ----------
+    labels_true, labels_pred, event, semantic : (n,) integers
+        As in :func:`score_events`.
+    iou_threshold : float
+        In [0.5, 1), where matches are unique. An instance is found if a predicted one has a larger
+        intersection over union with it.
+
+    Returns
+    -------
+    (g,) structured array
+        Rows as those of :func:`score_events`. Fields ``event``, ``semantic``, ``f1``, ``pq`` (float64), as
+        in :class:`InstanceMatching`; ``n_found``, ``n_true``, ``n_pred``, ``n_points`` (int64).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`score_events`, and if the threshold is out of range.
+
+    See Also
+    --------
+    match_instances : the matches of one pair of partitions, at any threshold.
+
+    Notes
+    -----
+    Every predicted label is an instance, so points that were left over under one label are one that matches
+    nothing.
+
+    Examples
+    --------
+    >>> from sparseclust.metrics import score_matches
+    >>> table = score_matches([0, 0, 0, 0, 1, 1], [5, 5, 5, 6, 7, 7], event=[0] * 6)
+    >>> table["n_found"], table["f1"], table["pq"]
+    (array([2]), array([0.8]), array([0.7]))
+    """
+    if not 0.5 <= iou_threshold < 1:
+        raise ValueError(f"iou_threshold must lie in [0.5, 1), where matches are unique, got {iou_threshold}")
+    names, table = _grouped(labels_true, labels_pred, event, semantic)
+    groups = len(names["event"])
+    iou = overlap_ratio(table)
+    found = np.flatnonzero(iou > iou_threshold)
+    group = np.repeat(np.arange(groups), lengths(table.true_split, len(table.true_size)))
+    group_of_match = group[table.true[found]]
+    n_true = np.bincount(group, minlength=groups)
+    n_pred = lengths(table.pred_split, len(table.pred_size))
+    n_found = np.bincount(group_of_match, minlength=groups)
+    return _structured(
+        names
+        | {
+            "f1": 2 * n_found / (n_true + n_pred),
+            "pq": 2 * np.bincount(group_of_match, iou[found], groups) / (n_true + n_pred),
+            "n_found": n_found,
+            "n_true": n_true,
+            "n_pred": n_pred,
+            "n_points": np.bincount(group, table.true_size, groups).astype(np.int64),
+        }
+    )
 
 
 class ClusterScores(NamedTuple):

@@ -123,7 +123,7 @@ def match_instances(
     if not 0 <= iou_threshold < 1:
         raise ValueError(f"iou_threshold must lie in [0, 1), got {iou_threshold}")
     table = tabulate(labels_true, labels_pred)
-    iou = _iou(table)
+    iou = overlap_ratio(table)
     cells = np.flatnonzero(iou > iou_threshold)
     if iou_threshold < 0.5:
         cells = cells[_assign(table.true[cells], table.pred[cells], iou[cells])]
@@ -197,7 +197,7 @@ def average_precision(
     if len(table.shared) == 0:
         return np.full(len(thresholds), np.nan)
     best = np.zeros(len(table.pred_size))
-    np.maximum.at(best, table.pred, _iou(table))
+    np.maximum.at(best, table.pred, overlap_ratio(table))
     found = best[np.argsort(-confidence, kind="stable")] > thresholds[:, None]
     precision = np.cumsum(found, axis=1) / np.arange(1, len(best) + 1)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
@@ -205,7 +205,8 @@ def average_precision(
     return area
 
 
-def _iou(table: Overlaps) -> FloatArray:
+def overlap_ratio(table: Overlaps) -> FloatArray:
+    """Intersection over union of each cell."""
     union = table.true_size[table.true] + table.pred_size[table.pred] - table.shared
     iou: FloatArray = table.shared / union
     return iou

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.clustering import dbscan_voxels
+from sparseclust.clustering import dbscan_voxels, neighbour_edges
 from sparseclust.data import Event, SemanticClass
-from sparseclust.metrics import score_events
+from sparseclust.metrics import score_clusters, score_events, score_matches
 from sparseclust.pipeline import PARTICLE_CLASSES, Prediction
 
 # Koh et al., arXiv:2007.03083 and its talk: mean scores per class on PILArNet, with true semantic classes and
@@ -67,7 +67,7 @@ class Scorer:
     Notes
     -----
     The voxels without a label (-1) count as one more cluster of their event and class, so leaving voxels out
-    costs efficiency. Memory: the voxels of 64 events, and one row per (event, class).
+    costs efficiency. Memory: the voxels of 64 events, one row per (event, class), and one per particle.
 
     Examples
     --------
@@ -76,8 +76,8 @@ class Scorer:
     >>> scorer = Scorer()
     >>> event = Event([[0, 0, 0], [0, 0, 1], [9, 9, 9]], [1, 1, 1], semantic=[1, 1, 1], instance=[0, 0, 1])
     >>> scorer.add(event, [0, 0, 1])
-    >>> float(scorer.table()["ari"][0])
-    1.0
+    >>> float(scorer.table()["ari"][0]), scorer.particles()["touching"].tolist()
+    (1.0, [False, False])
     """
 
     _CHUNK = 64
@@ -85,8 +85,8 @@ class Scorer:
     def __init__(self, classes: Sequence[int] = PARTICLE_CLASSES) -> None:
         self.classes = tuple(classes)
         self.n_events = 0
-        self._pending: list[tuple[npt.NDArray[np.int64], ...]] = []
-        self._tables: list[npt.NDArray[Any]] = []
+        self._pending: list[_Voxels] = []
+        self._tables: list[_Tables] = []
 
     def add(self, event: Event, labels: npt.ArrayLike) -> None:
         """Add one event; events are numbered in this order.
@@ -108,33 +108,95 @@ class Scorer:
             scored &= np.isin(event.semantic, self.classes)
         rows = np.flatnonzero(scored)
         semantic = np.zeros(len(rows), np.int64) if event.semantic is None else event.semantic[rows]
+        number = np.full(len(rows), self.n_events)
         self._pending.append(
-            (event.instance[rows], labels[rows], np.full(len(rows), self.n_events), semantic)
+            _Voxels(event.instance[rows], labels[rows], number, semantic, event.coords[rows])
         )
         self.n_events += 1
         if len(self._pending) == self._CHUNK:
             self._flush()
 
     def table(self) -> npt.NDArray[Any]:
-        """One row per (event, class), as :func:`sparseclust.metrics.score_events` makes them."""
+        """One row per (event, class).
+
+        Returns
+        -------
+        (g,) structured array
+            As :func:`sparseclust.metrics.score_events` makes it, with ``f1`` and ``pq`` at IoU 0.5 of
+            :func:`sparseclust.metrics.score_matches`.
+        """
         self._flush()
-        return np.concatenate(self._tables) if self._tables else _score([])
+        return np.concatenate([t.events for t in self._tables] or [_score(_NOTHING).events])
+
+    def particles(self) -> npt.NDArray[Any]:
+        """One row per true particle.
+
+        Returns
+        -------
+        (k,) structured array
+            As :func:`sparseclust.metrics.score_clusters` makes it, with ``touching``: whether a voxel of
+            another particle of its event and class is within its 26-neighbourhood; and ``found``: whether a
+            cluster has an IoU above 0.5 with it.
+        """
+        self._flush()
+        return np.concatenate([t.particles for t in self._tables] or [_score(_NOTHING).particles])
 
     def _flush(self) -> None:
         if self._pending:
-            self._tables.append(_score(self._pending))
+            self._tables.append(_score(_Voxels(*map(np.concatenate, zip(*self._pending)))))
             self._pending = []
 
 
-def _score(events: list[tuple[npt.NDArray[np.int64], ...]]) -> npt.NDArray[Any]:
-    none = (np.zeros(0, np.int64),) * 4
-    true, labels, event, semantic = (np.concatenate(column) for column in zip(*(events or [none])))
-    return score_events(true, labels, event=event, semantic=semantic)
+class _Voxels(NamedTuple):
+    """Voxels that are scored."""
+
+    true: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    event: npt.NDArray[np.int64]
+    semantic: npt.NDArray[np.int64]
+    coords: npt.NDArray[np.int32]
+
+
+class _Tables(NamedTuple):
+    events: npt.NDArray[Any]
+    particles: npt.NDArray[Any]
+
+
+_NOTHING = _Voxels(*(np.zeros(0, np.int64),) * 4, np.zeros((0, 3), np.int32))
+
+
+def _score(voxels: _Voxels) -> _Tables:
+    true, labels, event, semantic, coords = voxels
+    matches = score_matches(true, labels, event=event, semantic=semantic)
+    events = score_events(true, labels, event=event, semantic=semantic)
+    particles = score_clusters(true, labels, event=event, semantic=semantic).true
+    # Rows ascend in event, class and label, as those of the scores.
+    _, particle = np.unique(np.stack([event, semantic, true]), axis=1, return_inverse=True)
+    group = np.unique(np.stack([event, semantic]), axis=1, return_inverse=True)[1]
+    i, j = particle.reshape(-1)[neighbour_edges(coords, group=group.reshape(-1))]
+    touching = np.zeros(len(particles), np.bool_)
+    touching[i[i != j]] = touching[j[i != j]] = True
+    # An IoU above 1/2 is a Dice coefficient above 2/3.
+    return _Tables(
+        _extended(events, f1=matches["f1"], pq=matches["pq"]),
+        _extended(particles, touching=touching, found=particles["best_dice"] > 2 / 3),
+    )
+
+
+def _extended(table: npt.NDArray[Any], **columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Add columns to a structured array."""
+    names = [(name, table.dtype[name]) for name in table.dtype.names or ()]
+    extended = np.empty(len(table), names + [(name, column.dtype) for name, column in columns.items()])
+    for name, _ in names:
+        extended[name] = table[name]
+    for name, column in columns.items():
+        extended[name] = column
+    return extended
 
 
 def evaluate(
     predictions: Iterable[Prediction], *, classes: Sequence[int] = PARTICLE_CLASSES
-) -> dict[str, npt.NDArray[Any]]:
+) -> dict[str, Scorer]:
     """Score predictions, and DBSCAN on the same events.
 
     Parameters
@@ -146,8 +208,8 @@ def evaluate(
 
     Returns
     -------
-    dict of str to structured array
-        ``"sparseclust"`` and ``"DBSCAN"``: tables as :meth:`Scorer.table` makes them.
+    dict of str to Scorer
+        ``"sparseclust"`` and ``"DBSCAN"``, which hold the scores of events and of particles.
 
     Raises
     ------
@@ -158,4 +220,4 @@ def evaluate(
     for prediction in predictions:
         ours.add(prediction.event, prediction.labels)
         baseline.add(prediction.event, dbscan_labels(prediction.event, classes=classes))
-    return {"sparseclust": ours.table(), "DBSCAN": baseline.table()}
+    return {"sparseclust": ours, "DBSCAN": baseline}

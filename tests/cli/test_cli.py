@@ -12,9 +12,10 @@ import pytest
 
 from sparseclust.cli import main
 from sparseclust.cli._main import COMMANDS
-from sparseclust.cli._tables import HEADERS, comparison_rows, format_table
-from sparseclust.data import EventStore, open_events
+from sparseclust.cli._tables import HEADERS, comparison_rows, format_table, particle_rows
+from sparseclust.data import Event, EventStore, open_events
 from sparseclust.data.simulation import EventGenerator
+from sparseclust.metrics import score_partition
 from sparseclust.training import Scorer
 
 SIZE = "96"
@@ -216,13 +217,29 @@ def test_table_layout():
     scorer = Scorer()
     event = EventGenerator("single:mu-", rng=1, spatial_size=64).event(0)
     scorer.add(event, event.instance)
-    rows = comparison_rows({"ours": scorer.table(), "same": scorer.table()})
+    rows = comparison_rows({"ours": scorer, "same": scorer})
     assert rows[0][:4] == ("Track", "ours", "1.000", "1.000")
     assert rows[1][0] == ""
     assert rows[2][:6] == ("", "published", "0.961", "0.988", "0.983", "0.717")
     lines = format_table(HEADERS, rows).splitlines()
     assert lines[0].split() == list(HEADERS)
     assert lines[1] == ""
+
+
+def test_touching_particles_have_a_row_of_their_own(rng):
+    """Two tracks that touch, as one cluster; one that is alone; errors in units of the last digit."""
+    coords = [[x, 0, 0] for x in range(10)] + [[50, y, 0] for y in range(5)]
+    event = Event(coords, np.ones(15), np.ones(15, int), [0] * 6 + [1] * 4 + [2] * 5)
+    scorer = Scorer()
+    scorer.add(event, [0] * 10 + [1] * 5)
+    [row] = particle_rows({"ours": scorer})
+    assert row == ("Track", "ours", "1", "1.000", "1.000", "2", "0.500", f"{(0.75 + 4 / 7) / 2:.3f}")
+    scorer.add(event, event.instance)
+    [row, _] = comparison_rows({"ours": scorer})
+    ari = score_partition(event.instance, [0] * 10 + [1] * 5).ari
+    assert row[2].startswith(f"{(1 + ari) / 2:.3f}(")
+    # the mean of two draws from two values, a half of their difference over the square root of two
+    assert float(row[2][6:-1]) == pytest.approx(1000 * (1 - ari) / 2 / 2**0.5, rel=0.15)
 
 
 def test_a_report_is_not_needed_to_score(folder, capsys):

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparseclust.metrics import PartitionScores, _contingency, score_clusters, score_events, score_partition
+from sparseclust.metrics import (
+    PartitionScores,
+    _contingency,
+    match_instances,
+    score_clusters,
+    score_events,
+    score_matches,
+    score_partition,
+)
 
 points = st.lists(st.tuples(*[st.integers(-2, 3)] * 4), max_size=40)
 
@@ -134,3 +142,24 @@ def test_cluster_rows_carry_their_names():
     true, pred = score_clusters([10**12, 10**12, -5], [3, 4, 4], event=[2, 2, 2], semantic=[7, 7, 7])
     assert true.tolist() == [(2, 7, -5, 1, 1.0, 2 / 3), (2, 7, 10**12, 2, 0.5, 2 / 3)]
     assert pred.tolist() == [(2, 7, 3, 1, 1.0, 2 / 3), (2, 7, 4, 2, 0.5, 2 / 3)]
+
+
+def test_matches_of_groups_are_those_of_each_group(rng):
+    n = 3000
+    event, semantic = rng.integers(0, 20, n), rng.integers(0, 3, n)
+    true = rng.integers(0, 4, n)
+    pred = np.where(rng.random(n) < 0.8, true, rng.integers(-1, 4, n))
+    table = score_matches(true, pred, event=event, semantic=semantic, iou_threshold=0.6)
+    assert len(table) == 60
+    for row in table:
+        chosen = (event == row["event"]) & (semantic == row["semantic"])
+        expected = match_instances(true[chosen], pred[chosen], iou_threshold=0.6)
+        assert (row["f1"], row["pq"]) == pytest.approx((expected.f1, expected.pq))
+        counts = expected.tp, expected.n_true, expected.n_pred, chosen.sum()
+        assert tuple(row[name] for name in ("n_found", "n_true", "n_pred", "n_points")) == counts
+
+
+def test_matches_of_nothing_and_wrong_thresholds():
+    assert len(score_matches([], [], event=[])) == 0
+    with pytest.raises(ValueError, match="where matches are unique"):
+        score_matches([0], [0], event=[0], iou_threshold=0.4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparseclust.data import Event
-from sparseclust.metrics import score_events, score_partition
+from sparseclust.metrics import match_instances, score_events, score_partition
 from sparseclust.pipeline import Prediction
 from sparseclust.testing import random_event
 from sparseclust.training import PUBLISHED, Scorer, dbscan_labels, evaluate
@@ -22,7 +22,8 @@ def test_scorer_equals_scoring_all_events_at_once(rng):
         event=np.repeat(np.arange(150), [len(e) for e in events]),
         semantic=np.concatenate([e.semantic for e in events]),
     )
-    np.testing.assert_array_equal(scorer.table(), at_once)
+    for name in at_once.dtype.names:
+        np.testing.assert_array_equal(scorer.table()[name], at_once[name])
 
 
 def test_other_classes_and_unlabelled_truth_take_no_part(rng):
@@ -74,14 +75,53 @@ def test_dbscan_keeps_classes_apart_and_leaves_out_low_energy():
 
 def test_evaluate_perfect_labels(rng):
     events = [random_event(rng) for _ in range(3)]
-    tables = evaluate(Prediction(e, e.instance, {}) for e in events)
-    assert list(tables) == ["sparseclust", "DBSCAN"]
-    assert np.all(tables["sparseclust"]["ari"] == 1)
-    assert np.all(tables["sparseclust"]["sbd"] == 1)
-    assert tables["DBSCAN"]["n_true"].tolist() == tables["sparseclust"]["n_true"].tolist()
+    scores = evaluate(Prediction(e, e.instance, {}) for e in events)
+    assert list(scores) == ["sparseclust", "DBSCAN"]
+    for name in ("ari", "sbd", "f1", "pq"):
+        assert np.all(scores["sparseclust"].table()[name] == 1)
+    assert np.all(scores["sparseclust"].particles()["found"])
+    n_true = [scores[name].table()["n_true"].tolist() for name in scores]
+    assert n_true[0] == n_true[1]
 
 
 def test_published_numbers():
     """The table of the talk, means over the four classes: ARI .976, SBD .919."""
     assert np.mean([row["ari"] for row in PUBLISHED.values()]) == pytest.approx(0.97625)
     assert np.mean([row["sbd"] for row in PUBLISHED.values()]) == pytest.approx(0.91875)
+
+
+def test_particles_of_many_events(rng):
+    """Touching and found, particle by particle, against the definition."""
+    events = [random_event(rng) for _ in range(70)]  # more than one chunk
+    labels = [rng.integers(-1, 4, len(event)) for event in events]
+    scorer = Scorer()
+    for event, found in zip(events, labels):
+        scorer.add(event, found)
+    table = scorer.particles()
+    assert len(table) == sum(len(np.unique(np.stack([e.semantic, e.instance]), axis=1).T) for e in events)
+    for row in table[rng.permutation(len(table))[:60]]:
+        event, predicted = events[row["event"]], labels[row["event"]]
+        same_class = event.semantic == row["semantic"]
+        own = same_class & (event.instance == row["label"])
+        others = event.coords[same_class & ~own]
+        distance = np.abs(event.coords[own][:, None] - others).max(axis=2)
+        assert row["touching"] == (distance.size > 0 and distance.min() <= 1)
+        ious = [
+            (own & same_class & (predicted == p)).sum() / (own | (same_class & (predicted == p))).sum()
+            for p in np.unique(predicted[same_class])
+        ]
+        assert row["found"] == (max(ious) > 0.5)
+        assert row["size"] == own.sum()
+
+
+def test_scores_of_matches_in_the_table(rng):
+    events = [random_event(rng) for _ in range(5)]
+    labels = [rng.integers(-1, 4, len(event)) for event in events]
+    scorer = Scorer()
+    for event, found in zip(events, labels):
+        scorer.add(event, found)
+    for row in scorer.table():
+        event = events[row["event"]]
+        chosen = event.semantic == row["semantic"]
+        expected = match_instances(event.instance[chosen], labels[row["event"]][chosen])
+        assert (row["f1"], row["pq"]) == pytest.approx((expected.f1, expected.pq))

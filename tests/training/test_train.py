@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
-from sparseclust.data import Event, VoxelInputs
+from sparseclust.data import Event, SemanticClass, VoxelInputs
 from sparseclust.models import create_model
 from sparseclust.pipeline import Predictor
 from sparseclust.testing import random_event
 from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule, evaluate, train
+from sparseclust.training._module import _named
 
 SIZE = 32
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -84,12 +85,32 @@ def test_learns_and_leaves_its_files(tmp_path, events):
     assert {"train/loss", "train/mask", "train/cut", "val/loss", "val/ari", "val/sbd_track"} <= set(header)
 
 
+def test_logs_the_loss_of_each_class(tmp_path, events):
+    for event in events:
+        event.semantic[:] = event.semantic[0]  # so that steps differ in the classes they hold
+    module = _module("spice", clusterer=GaussianKernelClusterer(seed_threshold=0.5))
+    batch = next(iter(_data(events).val_dataloader()))
+    with torch.no_grad():
+        terms = module._terms(batch, module(batch))
+    present = set(batch.semantic.tolist())
+    assert {int(name.split("/")[1]) for name in terms if "/" in name} == present
+    total = sum(weight * terms[name] for name, weight in module.loss.weights.items())
+    assert float(terms["loss"]) == pytest.approx(float(total), rel=1e-5)
+    logged = _named(terms)
+    for c in SemanticClass:
+        value = float(logged[f"train/loss_{c.name.lower()}"])
+        assert value == float(terms[f"loss/{c}"]) if c in present else np.isnan(value)
+    _train(tmp_path, events, steps=2, module=module)
+    header = (tmp_path / "logs" / "version_0" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {f"train/loss_{c.name.lower()}" for c in SemanticClass} <= set(header)
+
+
 def test_training_beats_an_untrained_network_by_far(tmp_path, events):
     clusterer = GaussianKernelClusterer(seed_threshold=0.5, leftover="nearest")
     module = _module("spice", clusterer=clusterer)
     untrained = evaluate(Predictor(module.model, clusterer, inputs=VoxelInputs(SIZE)).predict(events))
     trained = evaluate(_train(tmp_path, events, steps=200, module=module).predict(events))
-    deficit = [1 - np.mean(table["sparseclust"]["sbd"]) for table in (untrained, trained)]
+    deficit = [1 - np.mean(scores["sparseclust"].table()["sbd"]) for scores in (untrained, trained)]
     assert deficit[1] < 0.4 * deficit[0]
 
 
