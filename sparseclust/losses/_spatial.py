@@ -148,7 +148,7 @@ class SpatialEmbeddingLoss(nn.Module):
         -------
         dict of str to scalar tensor
             ``"loss"``, and detached and unweighted ``"mask"``, ``"seed"``, ``"smooth"``, ``"repulsion"``;
-            with ``semantic`` also ``"mask/1"`` and so on, the mean over the groups of class 1.
+            with ``semantic`` also ``"loss/1"``, ``"mask/1"`` and so on, the means over the groups of class 1.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class SpatialEmbeddingLoss(nn.Module):
         result = {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
         if semantic is not None:
             of_group = part.of_groups(semantic, "semantic")
-            result |= _per_class({"mask": mask_share, **shares}, weight, of_group)
+            result |= _per_class({"mask": mask_share, **shares}, self.weights, weight, of_group)
         return result
 
     def _kernels(self, centroids: Tensor, sigmas: Tensor, part: Partition, weight: Tensor) -> Kernels:
@@ -231,13 +231,18 @@ def _over_groups(of_cluster: Tensor, part: Partition) -> Tensor:
     return of_cluster.new_zeros(len(part.group_size)).index_add(0, part.cluster_group, of_cluster)
 
 
-def _per_class(shares: dict[str, Tensor], weight: Tensor, semantic: Tensor) -> dict[str, Tensor]:
-    """Means over the groups of a class, for each class that has truth."""
-    return {
-        f"{name}/{c}": share.detach()[semantic == c].sum() / weight[semantic == c].sum()
-        for c in torch.unique(semantic[weight > 0]).tolist()
-        for name, share in shares.items()
-    }
+def _per_class(
+    shares: dict[str, Tensor], weights: dict[str, float], of_group: Tensor, semantic: Tensor
+) -> dict[str, Tensor]:
+    """Means over the groups of a class, which weigh ``of_group``, for each class that has truth."""
+    known = of_group > 0
+    classes, index = torch.unique(semantic[known], return_inverse=True)
+    table = torch.stack([of_group, *(share.detach() for share in shares.values())])[:, known]
+    total, *sums = table.new_zeros(len(table), len(classes)).index_add(1, index, table)
+    means = {name: term / total for name, term in zip(shares, sums)}
+    means["loss"] = torch.stack([weights[name] * mean for name, mean in means.items()]).sum(0)
+    numbers = classes.tolist()
+    return {f"{name}/{c}": value for name, mean in means.items() for c, value in zip(numbers, mean)}
 
 
 def _widen(*tensors: Tensor) -> list[Tensor]:

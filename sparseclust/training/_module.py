@@ -1,5 +1,7 @@
 """The training step."""
 
+import math
+
 import torch
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
@@ -19,8 +21,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         Maps a SparseTensor to ``"embeddings"``, ``"margins"``, ``"seediness"``; or to ``"edges"`` and
         ``"affinity"``; or to all of them.
     loss : torch.nn.Module, optional
-        Of the embeddings, called like :class:`sparseclust.losses.SpatialEmbeddingLoss` with instance, group
-        and event; by default that, as it comes.
+        Of the embeddings, called like :class:`sparseclust.losses.SpatialEmbeddingLoss` with instance, group,
+        event and semantic; by default that, as it comes.
     edge_loss : torch.nn.Module, optional
         Of the affinities; by default :class:`sparseclust.losses.EdgeAffinityLoss` as it comes.
     clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
@@ -34,7 +36,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     Notes
     -----
     The two losses are added. A loss group is one semantic class of one event. Logs the terms of the losses as
-    ``train/*``, and per validation ``val/loss``, ``val/ari``, ``val/sbd`` (means over events and classes) and
+    ``train/*``, the loss of the embeddings also per class (``train/loss_track``, ``nan`` in a step without
+    the class), and per validation ``val/loss``, ``val/ari``, ``val/sbd`` (means over events and classes) and
     the same per class.
     """
 
@@ -66,11 +69,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """One step."""
         terms = self._terms(batch, self(batch))
-        self.log_dict(
-            {f"train/{name}": value for name, value in terms.items()},
-            batch_size=batch.tensor.batch_size,
-            prog_bar=False,
-        )
+        self.log_dict(_named(terms), batch_size=batch.tensor.batch_size, prog_bar=False)
         self.log(
             "loss", terms["loss"].detach(), prog_bar=True, logger=False, batch_size=batch.tensor.batch_size
         )
@@ -119,10 +118,21 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         if "embeddings" in outputs:
             embedding = (outputs[name] for name in ("embeddings", "margins", "seediness"))
             event = batch.tensor.coords[:, 0].long()
-            terms |= self.loss(*embedding, instance=batch.instance, group=batch.group, event=event)
+            terms |= self.loss(
+                *embedding, instance=batch.instance, group=batch.group, event=event, semantic=batch.semantic
+            )
             losses.append(terms["loss"])
         if "affinity" in outputs:
             edges, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
             terms |= self.edge_loss(logits, edges, instance=batch.instance)
             losses.append(terms["loss"])
         return {**terms, "loss": torch.stack(losses).sum()}
+
+
+def _named(terms: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | float]:
+    """Names in the log; absent classes are there too, or their last values would be repeated."""
+    logged: dict[str, torch.Tensor | float] = {f"train/{n}": v for n, v in terms.items() if "/" not in n}
+    if len(logged) < len(terms):
+        for c in SemanticClass:
+            logged[f"train/loss_{c.name.lower()}"] = terms.get(f"loss/{c}", math.nan)
+    return logged

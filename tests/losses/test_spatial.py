@@ -229,11 +229,12 @@ def test_terms_per_class(average: Any) -> None:
     semantic = torch.where(inputs["group"] > 2500, 0, semantic)  # a class without truth
     loss = SpatialEmbeddingLoss(average=average)
     terms = loss(**inputs, semantic=semantic)
-    assert set(terms) == {"loss", *TERMS} | {f"{name}/{c}" for name in TERMS for c in (1, 3)}
+    assert set(terms) == {"loss", *TERMS} | {f"{name}/{c}" for name in ("loss", *TERMS) for c in (1, 3)}
+    assert not any(value.requires_grad for name, value in terms.items() if name != "loss")
     for c in (1, 3):
         rows = torch.nonzero(semantic == c).squeeze(1)
         alone = loss(**_shuffled(inputs, rows))
-        for name in TERMS:
+        for name in ("loss", *TERMS):
             assert terms[f"{name}/{c}"].item() == pytest.approx(alone[name].item(), rel=1e-12)
 
 
