@@ -8,8 +8,11 @@ import pytest
 import torch
 
 import sparseclust.sparse._coordinates as coordinates
+from sparseclust.backbones import UResNet
 from sparseclust.sparse import (
+    GenerativeConv,
     InverseConv,
+    MaxPool,
     SparseTensor,
     StridedConv,
     SubmanifoldConv,
@@ -63,19 +66,89 @@ def test_feats_of_another_length_are_refused(x):
         x.with_feats(x.feats[1:])
 
 
-def test_each_map_is_built_once_per_forward_pass(x, monkeypatch):
-    built = []
-    for name in ("submanifold_map", "strided_map"):
+@pytest.fixture
+def built(monkeypatch) -> list[str]:
+    """Names of the kernel maps in the order in which they are built."""
+    names = []
+    for name in ("submanifold_map", "strided_map", "generative_map"):
         build = getattr(coordinates, name)
         monkeypatch.setattr(
-            coordinates, name, lambda *a, _b=build, _n=name, **k: (built.append(_n), _b(*a, **k))[1]
+            coordinates, name, lambda *a, _b=build, _n=name, **k: (names.append(_n), _b(*a, **k))[1]
         )
+    return names
+
+
+def test_each_map_is_built_once_per_forward_pass(x, built):
     conv, down, up = SubmanifoldConv(4, 4), StridedConv(4, 4), InverseConv(4, 4)
     y = conv(conv(x))
     z = conv(down(y))
     up(z, like=x)
     down(x)
     assert built == ["submanifold_map", "strided_map", "submanifold_map"]
+    SubmanifoldConv(4, 4, (3, 3, 3), dilation=(1, 1, 1))(x)
+    MaxPool(2)(x)
+    assert len(built) == 3
+    SubmanifoldConv(4, 4, dilation=2)(x)
+    MaxPool(2, kernel_size=3)(x)
+    assert len(built) == 5
+
+
+def test_a_network_builds_one_map_per_level_and_one_per_step(x, built):
+    UResNet(4, base_channels=2, depth=4, reps=1)(x).edges()
+    assert (built.count("submanifold_map"), built.count("strided_map"), len(built)) == (4, 3, 7)
+
+
+def test_generated_voxels_are_built_once(x):
+    coarse = StridedConv(4, 4)(x)
+    one, two = GenerativeConv(4, 4)(coarse), GenerativeConv(4, 2)(coarse)
+    assert one.level is two.level
+    assert (one.stride, one.batch_size) == (1, x.batch_size)
+
+
+def test_generative_conv_refuses_voxels_it_cannot_divide(x):
+    with pytest.raises(ValueError, match="cannot be divided"):
+        GenerativeConv(4, 4)(x)
+    y = SparseTensor(x.feats, x.coords, stride=(4, 2, 6))
+    assert GenerativeConv(4, 4, (4, 1, 3))(y).stride == (1, 2, 2)
+
+
+def test_stride_per_axis(x):
+    y = StridedConv(4, 4, (1, 2, 3))(StridedConv(4, 4, (2, 1, 1))(x))
+    assert y.stride == (2, 2, 3)
+    assert repr(y) == f"SparseTensor({len(y)} voxels, 4 features, ndim=3, stride=(2, 2, 3), batch_size=3)"
+    assert pickle.loads(pickle.dumps(y)).stride == y.to("meta").stride == (2, 2, 3)
+    assert cat(y.split()).stride == (2, 2, 3)
+    assert StridedConv(4, 4, (3, 3, 2))(y).stride == 6
+    with pytest.raises(ValueError, match="one \\(ndim"):
+        cat([x, y])
+    with pytest.raises(ValueError, match="one per axis"):
+        SparseTensor(x.feats, x.coords, stride=(1, 2))
+    with pytest.raises(ValueError, match="positive"):
+        SparseTensor(x.feats, x.coords, stride=0)
+
+
+@pytest.mark.parametrize("by", ["mask", "number"])
+def test_select_keeps_rows_events_and_stride(x, by):
+    x = SparseTensor(x.feats.requires_grad_(), x.coords, batch_size=9, stride=2)
+    mask = x.feats[:, 0] > 0
+    y = x.select(mask if by == "mask" else mask.nonzero()[:, 0])
+    assert torch.equal(y.coords, x.coords[mask])
+    assert torch.equal(y.feats, x.feats[mask])
+    assert (y.batch_size, y.stride) == (9, 2)
+    assert len(SubmanifoldConv(4, 4)(y)) == len(y) == int(mask.sum())
+    y.feats.sum().backward()
+    assert torch.equal(x.feats.grad, mask[:, None].expand(-1, 4).float())
+    assert len(x.select(torch.zeros_like(mask))) == 0
+
+
+@pytest.mark.parametrize("layer", [SubmanifoldConv(1, 1), StridedConv(1, 1), MaxPool()])
+def test_layers_refuse_duplicates_and_name_the_repair(layer):
+    coords = torch.tensor([[0, 1, 1, 1], [0, 1, 1, 1]])
+    x = SparseTensor(torch.ones(2, 1), coords)
+    with pytest.raises(ValueError, match="coalesce"):
+        layer(x)
+    rows, feats, _ = coalesce(coords, x.feats)
+    assert len(layer(SparseTensor(feats, rows))) == 1
 
 
 def test_inverse_conv_without_a_cache_builds_the_map(x):
