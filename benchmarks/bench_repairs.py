@@ -2,14 +2,14 @@
 
 Run ``python benchmarks/bench_repairs.py --model model.pt``, with a model of ``sparseclust train`` or
 ``sparseclust demo``. The events come from the library's own generator, with numbers that no training uses.
-Clusters are those of the Gaussian kernels (per event and class, leftovers to the nearest kernel), without and
-with each repair, beside DBSCAN and, where the model has edges, the affinity graph.
+Clusters are those of the Gaussian kernels (per event and class; --leftover says where points go that no seed
+covers), without and with each repair, beside DBSCAN and, where the model has edges, the affinity graph.
 """
 
 import argparse
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ CLASSES = ("shower", "track", "Michel", "delta")
 UNSEEN = 2_000_000
 
 Outputs = Mapping[str, Any]
+Leftover = Literal["noise", "nearest"]
 
 
 def outputs(predictor: Predictor, events: Any, n: int) -> list[Outputs]:
@@ -52,7 +53,9 @@ def outputs(predictor: Predictor, events: Any, n: int) -> list[Outputs]:
     return found
 
 
-def methods(seed_threshold: float, min_size: int, affinity: float) -> dict[str, Callable[[Outputs], Any]]:
+def methods(
+    seed_threshold: float, min_size: int, affinity: float, leftover: Leftover
+) -> dict[str, Callable[[Outputs], Any]]:
     """Every way to label an event that is compared."""
 
     def kernels(o: Outputs, group: Any = None) -> Any:
@@ -62,7 +65,7 @@ def methods(seed_threshold: float, min_size: int, affinity: float) -> dict[str, 
             o["seediness"],
             group=o["semantic"] if group is None else group,
             seed_threshold=seed_threshold,
-            leftover="nearest",
+            leftover=leftover,
         )
 
     def by_component(o: Outputs) -> Any:
@@ -121,6 +124,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=40, help="per mix")
     parser.add_argument("--files", nargs="*", help="labelled event files, instead of simulated ones")
     parser.add_argument("--seed_threshold", type=float, default=0.5)
+    parser.add_argument("--leftover", choices=("noise", "nearest"), default="nearest")
     parser.add_argument("--min_size", type=int, nargs="+", default=[5])
     parser.add_argument("--affinity", type=float, nargs="+", default=[0.3])
     options = parser.parse_args()
@@ -136,7 +140,9 @@ def main() -> None:
         for min_size in options.min_size:
             for affinity in options.affinity:
                 print(f"  min_size {min_size}, affinity {affinity}")
-                for method, label in methods(options.seed_threshold, min_size, affinity).items():
+                for method, label in methods(
+                    options.seed_threshold, min_size, affinity, options.leftover
+                ).items():
                     if method != "edge graph" or "edges" in events[0]:
                         print(f"    {method:28}{scores(events, label)}", flush=True)
 

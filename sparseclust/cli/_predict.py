@@ -18,6 +18,7 @@ def predict(
     batch_size: int = 8,
     device: str = "auto",
     label: Literal["fragment", "group", "interaction"] = "fragment",
+    refine: bool | None = None,
     embeddings: bool = False,
 ) -> None:
     """Label the voxels of events: one label per voxel, rows in the order of the input.
@@ -36,11 +37,16 @@ def predict(
         cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
+    refine
+        Repair the clusters of Gaussian kernels by the connectivity of their voxels: true or false; by default
+        as the model was saved.
     embeddings
         Store the embeddings as well.
     """
     targets = _targets(files, output)
-    predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
+    predictor = Predictor.from_pretrained(
+        model, batch_size=batch_size, device=find_device(device), refine=refine
+    )
     for name, target in zip(files, targets):
         events = open_events(name, label=label, spatial_size=predictor.inputs.spatial_size)
         target.parent.mkdir(parents=True, exist_ok=True)

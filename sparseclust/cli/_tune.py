@@ -70,6 +70,7 @@ def tune(
         grids=_grids(predictor, steps),
         metric=metric,
         classes=predictor.classes,
+        refine=predictor.refine,
     )
     headers = ("class", "score", "value", *(name.replace("_", " ") for name in scan.grids), "events")
     print(format_table(headers, _rows(scan)))

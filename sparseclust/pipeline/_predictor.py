@@ -275,12 +275,14 @@ class _Seen:
         self.rows = np.flatnonzero(keep)
         kept = event.select(keep)
         self.event, self.inverse = coalesce_event(kept)
-        # A row that lends its class to the voxel may stand for it: the first such row.
-        same = np.ones(len(kept), bool)
-        if kept.semantic is not None and self.event.semantic is not None:
-            same = kept.semantic == self.event.semantic[self.inverse]
-        self.leading = np.empty(len(self.event), np.int64)
-        self.leading[self.inverse[same][::-1]] = self.rows[same][::-1]
+        self.leading = self.rows
+        if self.event is not kept:
+            # A row that lends its class to the voxel may stand for it: the first such row.
+            same = np.ones(len(kept), bool)
+            if kept.semantic is not None and self.event.semantic is not None:
+                same = kept.semantic == self.event.semantic[self.inverse]
+            self.leading = np.empty(len(self.event), np.int64)
+            self.leading[self.inverse[same][::-1]] = self.rows[same][::-1]
 
     def voxel(self) -> npt.NDArray[np.int64]:
         """Row that stands for each row, -1 where the network saw none."""

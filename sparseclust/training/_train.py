@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.pipeline import Predictor
 from sparseclust.training._data import EventDataModule
 from sparseclust.training._lightning import lightning
@@ -81,7 +82,9 @@ def train(
     Returns
     -------
     Predictor
-        With the trained model.
+        With the trained model. With Gaussian kernels it repairs their clusters: of briefly trained networks
+        that improves every class but tracks at crowded vertices (``benchmarks/bench_repairs.py``). Where true
+        instances have gaps, load the file with ``refine=False``.
 
     Raises
     ------
@@ -116,7 +119,13 @@ def train(
         # Lightning against newer versions of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         _fit(trainer, module, data, last if resume else None)
-    predictor = Predictor(module.model.eval(), module.clusterer, inputs=data.inputs, classes=data.classes)
+    predictor = Predictor(
+        module.model.eval(),
+        module.clusterer,
+        inputs=data.inputs,
+        classes=data.classes,
+        refine=isinstance(module.clusterer, GaussianKernelClusterer),
+    )
     predictor.save(output / MODEL, steps=trainer.global_step, minutes=round(schedule.seconds / 60, 2))
     return predictor
 

@@ -14,6 +14,7 @@ from sparseclust.clustering import (
     scan_affinities,
     scan_kernels,
 )
+from sparseclust.clustering import refine as repaired
 from sparseclust.metrics import score_events
 from sparseclust.pipeline import PARTICLE_CLASSES, Prediction
 
@@ -89,6 +90,7 @@ def tune_thresholds(
     grids: Mapping[str, npt.ArrayLike] | None = None,
     metric: Metric = "sbd",
     classes: Sequence[int] = PARTICLE_CLASSES,
+    refine: bool = False,
 ) -> ThresholdScan:
     """Score every pair of values of a clusterer's two thresholds, per semantic class.
 
@@ -109,6 +111,9 @@ def tune_thresholds(
         What is best: mean SBD, mean ARI, or their harmonic mean.
     classes : sequence of int
         Semantic classes to cluster and score. Ignored for events without classes.
+    refine : bool
+        Score the clusters of Gaussian kernels after repairs, for a
+        :class:`~sparseclust.pipeline.Predictor` that makes them.
 
     Returns
     -------
@@ -118,7 +123,7 @@ def tune_thresholds(
     ------
     ValueError
         If an event carries no truth, an output is missing, nothing is left to score, or a grid is empty, out
-        of range or of no such parameter.
+        of range or of no such parameter; or if an affinity graph is to be refined.
 
     See Also
     --------
@@ -131,9 +136,9 @@ def tune_thresholds(
     (:func:`sparseclust.clustering.scan_kernels`), and one union-find all thresholds of an affinity graph
     (:func:`sparseclust.clustering.scan_affinities`). Kernels with ``assignment="argmax"`` or
     ``leftover="nearest"`` take one search per pair. Pairs that label an event alike are scored once. As in
-    :class:`Scorer`, the voxels without label count as one more cluster. Repairs, where a
-    :class:`~sparseclust.pipeline.Predictor` makes them, come afterwards and play no part. Memory: one label
-    per voxel and kernel threshold, or per voxel and pair for an affinity graph, of one event.
+    :class:`Scorer`, the voxels without label count as one more cluster. Repairs take longer than all the
+    rest: every labelling is repaired on its own. Memory, beside the event: one label per voxel and kernel
+    threshold, or per voxel and pair for an affinity graph, about 1 kB per voxel for the default grids.
 
     References
     ----------
@@ -154,10 +159,14 @@ def tune_thresholds(
     tried = _checked_grids(base, grids or {})
     if metric not in get_args(Metric):
         raise ValueError(f"metric must be one of {get_args(Metric)}, got {metric!r}")
+    if refine and isinstance(base, AffinityGraphClusterer):
+        raise ValueError(
+            "refine repairs the clusters of Gaussian kernels, an affinity graph needs none of it"
+        )
     sums: dict[int, FloatArray] = {}
     for number, prediction in enumerate(predictions):
         voxels = _Voxels.of(prediction, number, base, classes)
-        for c, scores in _event_scores(voxels, base, tried).items():
+        for c, scores in _event_scores(voxels, base, tried, refine).items():
             sums[c] = sums.get(c, 0.0) + scores
     if not sums:
         raise ValueError("no event has a voxel of a true instance in the given classes: nothing to tune on")
@@ -212,7 +221,8 @@ class _Voxels(NamedTuple):
     Attributes
     ----------
     arrays : tuple
-        Embeddings, margins, seediness and class of the clustered voxels; or edges, affinities and number.
+        Embeddings, margins, seediness, class and coordinates of the clustered voxels; or edges, affinities
+        and number.
     place : (m,) int64
         Clustered voxel of each scored row.
     instance, semantic : (m,) int64
@@ -250,7 +260,9 @@ class _Voxels(NamedTuple):
             return cls(arrays, voxel[scored], *truth)
         rows = np.unique(voxel[voxel >= 0])
         arrays = tuple(np.asarray(prediction.outputs[name])[rows] for name in _EMBEDDING)
-        return cls((*arrays, semantic[rows]), np.searchsorted(rows, voxel[scored]), *truth)
+        return cls(
+            (*arrays, semantic[rows], event.coords[rows]), np.searchsorted(rows, voxel[scored]), *truth
+        )
 
 
 def _default_grids(clusterer: Clusterer) -> Grids:
@@ -277,7 +289,7 @@ def _checked_grids(clusterer: Clusterer, given: Mapping[str, npt.ArrayLike]) -> 
     return grids
 
 
-def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids) -> dict[int, FloatArray]:
+def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids, refine: bool) -> dict[int, FloatArray]:
     """ARI, SBD and 1 at every pair, for each class of an event: (3, a, b)."""
     if len(voxels.instance) == 0:
         return {}
@@ -293,9 +305,11 @@ def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids) -> dict[int, F
         which = [numbers.setdefault(row.tobytes(), len(numbers)) for row in found]
         distinct = found[np.unique(which, return_index=True)[1]]
         n = len(distinct)
+        if refine:
+            distinct = _repaired(distinct, voxels)
         table = score_events(
             np.tile(voxels.instance, n),
-            distinct.reshape(-1),
+            distinct[:, voxels.place].reshape(-1),
             event=np.repeat(np.arange(n), len(voxels.instance)),
             semantic=np.tile(voxels.semantic, n),
         )
@@ -306,16 +320,15 @@ def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids) -> dict[int, F
 
 
 def _graph_labels(voxels: _Voxels, grids: Grids) -> Iterator[IntArray]:
-    """Labels of the scored rows for all sizes (m, n), threshold by threshold."""
+    """Labels of all rows for all sizes (m, n), threshold by threshold."""
     edges, affinity, n = voxels.arrays
     sizes, thresholds = grids["min_size"], grids["threshold"]
-    for pieces in scan_affinities(edges, affinity, n=n, thresholds=thresholds, min_sizes=sizes):
-        yield pieces[:, voxels.place]
+    yield from scan_affinities(edges, affinity, n=n, thresholds=thresholds, min_sizes=sizes)
 
 
 def _kernel_labels(voxels: _Voxels, base: GaussianKernelClusterer, grids: Grids) -> Iterator[IntArray]:
-    """Labels of the scored rows for all seed thresholds (s, n), kernel threshold by kernel threshold."""
-    *arrays, semantic = voxels.arrays
+    """Labels of the voxels for all seed thresholds (s, n), kernel threshold by kernel threshold."""
+    *arrays, semantic, _ = voxels.arrays
     s0, p0 = grids["seed_threshold"], grids["kernel_threshold"]
     if (base.assignment, base.leftover) != ("greedy", "noise"):
         for kernel_threshold in p0:
@@ -330,7 +343,7 @@ def _kernel_labels(voxels: _Voxels, base: GaussianKernelClusterer, grids: Grids)
         seed_threshold=float(s0[0]),
         min_size=base.min_size,
     )
-    for seeds in scan[:, voxels.place]:
+    for seeds in scan:
         yield np.where((seeds >= 0) & reached[:, seeds], seeds, -1)
 
 
@@ -338,7 +351,19 @@ def _clustered(
     voxels: _Voxels, base: GaussianKernelClusterer, seed_threshold: float, kernel_threshold: float
 ) -> IntArray:
     thresholds = {"seed_threshold": float(seed_threshold), "kernel_threshold": float(kernel_threshold)}
-    *arrays, semantic = voxels.arrays
+    *arrays, semantic, _ = voxels.arrays
     clusterer = GaussianKernelClusterer(**(base.get_params() | thresholds))
     labels: IntArray = clusterer.fit_predict(*arrays, semantic=semantic)
-    return labels[voxels.place]
+    return labels
+
+
+def _repaired(labels: IntArray, voxels: _Voxels) -> IntArray:
+    """Repair several labellings (r, n) of one event, in one go: as many groups as labellings and classes."""
+    embeddings, margins, _, semantic, coords = voxels.arrays
+    r, n = labels.shape
+    kind = np.unique(semantic, return_inverse=True)[1]
+    group = np.arange(r)[:, None] * (kind.max() + 1) + kind
+    rows = np.tile(np.arange(n), r)
+    arrays = coords[rows], embeddings[rows], margins[rows]
+    found: IntArray = repaired(labels.reshape(-1), *arrays, group=group.reshape(-1))
+    return found.reshape(r, n)

@@ -59,3 +59,32 @@ def test_steps_must_be_positive(files, capsys):
     events, model = files
     assert main(["tune", str(events), "--model", str(model), "--steps", "0"]) == 2
     assert "steps must be at least 1" in capsys.readouterr().err
+
+
+def test_repairs_are_saved_with_kernels_and_can_be_switched_off(files, tmp_path, capsys):
+    events, _ = files
+    train = ["train", str(events), "--validation", str(events), "--output", str(tmp_path), "--max_steps", "1"]
+    network = ["--network.name", "spice", "--network.base_channels", "4", "--network.depth", "2"]
+    quick = ["--size", str(SIZE), "--workers", "0", "--accelerator", "cpu", "--batch_size", "2"]
+    assert main([*train, *network, *quick]) == 0
+    model = tmp_path / "model.pt"
+    assert Predictor.from_pretrained(model).refine
+    assert main(["tune", str(events), "--model", str(model), "--steps", "2"]) == 0
+    assert Predictor.from_pretrained(tmp_path / "model.tuned.pt").refine
+    tables = []
+    for choice in ([], ["--refine", "true"], ["--refine", "false"]):
+        capsys.readouterr()
+        assert main(["evaluate", str(events), "--model", str(model), *choice]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_repairs_are_refused_where_there_is_nothing_to_repair(files, capsys):
+    events, model = files
+    assert main(["evaluate", str(events), "--refine", "true"]) == 2
+    assert "--refine changes how a model labels, and needs --model" in capsys.readouterr().err
+    Predictor(edge_spice(**TINY), AffinityGraphClusterer(), inputs=VoxelInputs(SIZE)).save(model)
+    output = ["--output", str(model.with_name("out.h5"))]
+    assert main(["predict", str(events), "--model", str(model), *output, "--refine", "true"]) == 2
+    assert "those of AffinityGraphClusterer are connected pieces already" in capsys.readouterr().err
+    assert not model.with_name("out.h5").exists()

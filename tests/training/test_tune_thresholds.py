@@ -12,6 +12,7 @@ from sparseclust.testing import random_event
 from sparseclust.training import Scorer, ThresholdScan, tune_thresholds, with_thresholds
 
 SEEDS, KERNELS = [0.0, 0.35, 0.7, 0.95], [0.1, 0.5, 0.9]
+KERNEL_GRIDS = {"seed_threshold": [0.3, 0.6], "kernel_threshold": [0.2, 0.6]}
 GRIDS = {"seed_threshold": SEEDS, "kernel_threshold": KERNELS}
 
 
@@ -172,16 +173,22 @@ def repeated():
     ("clusterer", "grids"),
     [
         (AffinityGraphClusterer(), {"min_size": [1, 3, 20], "threshold": [0.3, 0.5, 0.52, 0.9]}),
-        (GaussianKernelClusterer(min_size=2), {"seed_threshold": [0.3, 0.6], "kernel_threshold": [0.2, 0.6]}),
+        (GaussianKernelClusterer(min_size=2), KERNEL_GRIDS),
+        (GaussianKernelClusterer(leftover="nearest"), KERNEL_GRIDS),
     ],
-    ids=["graph", "kernels"],
+    ids=["graph", "kernels", "nearest"],
 )
-def test_every_pair_scores_what_the_predictor_scores_with_it(repeated, clusterer, grids):
+@pytest.mark.parametrize("refine", [False, True])
+def test_every_pair_scores_what_the_predictor_scores_with_it(repeated, clusterer, grids, refine):
+    if refine and isinstance(clusterer, AffinityGraphClusterer):
+        with pytest.raises(ValueError, match="an affinity graph needs none of it"):
+            tune_thresholds([], clusterer=clusterer, refine=True)
+        return
     with torch.random.fork_rng():
         torch.manual_seed(5)
         network = edge_spice(spatial_size=16, base_channels=4, depth=2, reps=1, initial_margin=0.1)
-    predictor = Predictor(network, clusterer, inputs=VoxelInputs(16), batch_size=2)
-    scan = tune_thresholds(predictor.predict(repeated), clusterer=clusterer, grids=grids)
+    predictor = Predictor(network, clusterer, inputs=VoxelInputs(16), batch_size=2, refine=refine)
+    scan = tune_thresholds(predictor.predict(repeated), clusterer=clusterer, grids=grids, refine=refine)
     (first, firsts), (second, seconds) = scan.grids.items()
     for i, a in enumerate(firsts):
         for j, b in enumerate(seconds):
