@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust._voxels import component_labels
-from sparseclust.clustering import _kernels
+from sparseclust.clustering import _kernels_edges
 from sparseclust.clustering import _validate as check
 from sparseclust.clustering._dispatch import Array, accepts_tensors
 from sparseclust.clustering._parameters import Parameters
@@ -123,6 +123,6 @@ class AffinityGraphClusterer(Parameters):
         ends = check.edge_rows(edges, rows)
         strength = check.affinity_rows(affinity, ends.shape[1])
         order = np.argsort(-strength, kind="stable")
-        joins = _kernels.joining_edges(rows, ends[0], ends[1], order, strength >= threshold, min_size)
+        joins = _kernels_edges.joining_edges(rows, ends[0], ends[1], order, strength >= threshold, min_size)
         self.labels_ = component_labels(rows, ends[:, joins])
         return self.labels_

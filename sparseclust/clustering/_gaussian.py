@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.clustering import _kernels, _reference
+from sparseclust.clustering import _compiled, _kernels_order, _reference
 from sparseclust.clustering import _validate as check
 from sparseclust.clustering._dispatch import Array, accepts_tensors, first_tensor, stays_on_device
 from sparseclust.clustering._validate import FloatArray, IntArray
@@ -25,8 +25,8 @@ def _torch_groups(*arguments: Any) -> tuple[IntArray, IntArray]:
 
 _BACKENDS = MappingProxyType(
     {
-        "auto": _kernels.cluster_groups,
-        "numba": _kernels.cluster_groups,
+        "auto": _compiled.cluster_groups,
+        "numba": _compiled.cluster_groups,
         "torch": _torch_groups,
         "reference": _reference.cluster_groups,
     }
@@ -249,13 +249,16 @@ def find_clusters(
     rules: Rules,
 ) -> Clustering:
     """Cluster checked arrays with one pair of thresholds per group; ``group`` counts from 0."""
-    eligible = score >= seed_thresholds.astype(score.dtype)[group]
     n_groups = len(seed_thresholds)
-    splits = np.zeros(n_groups + 1, np.int64)
-    np.cumsum(np.bincount(group, minlength=n_groups), out=splits[1:])
-    order = _kernels.falling_order(score.astype(np.float64))
+    # Every dtype of scores is exact in float64, and thresholds are rounded as scores were.
+    thresholds = seed_thresholds.astype(score.dtype).astype(np.float64)
+    score = score.astype(np.float64, copy=False)
+    order = _kernels_order.falling_order(score)
+    splits = np.array([0, len(x)][: n_groups + 1])
     if n_groups > 1:
-        order = _kernels.stable_by_group(order, group, splits)
+        splits = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))])
+        order = _kernels_order.stable_by_group(order, group, splits)
+    candidates = _kernels_order.count_candidates(score, order, splits, thresholds)
     with np.errstate(over="ignore", under="ignore"):
         variance = sigma * sigma
     labels, seeds = _BACKENDS[rules.backend](
@@ -263,7 +266,7 @@ def find_clusters(
         variance,
         order,
         splits,
-        np.bincount(group[eligible], minlength=n_groups),
+        candidates,
         np.array([-2.0 * math.log(p) for p in kernel_thresholds]),
         rules.min_size,
         rules.assignment == "argmax",

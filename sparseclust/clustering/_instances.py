@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.clustering import _kernels
+from sparseclust.clustering import _kernels_leftovers
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 # Kernels below a thousandth count as nothing: the search for runners-up ends there.
@@ -26,7 +26,7 @@ def describe_instances(
         variance = sigma * sigma
     order = np.argsort(group, kind="stable")
     names = np.arange(int(group.max(initial=-1)) + 2)
-    own, other = _kernels.own_and_other(
+    own, other = _kernels_leftovers.own_and_other(
         x,
         variance,
         order,

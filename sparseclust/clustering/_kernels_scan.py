@@ -4,13 +4,7 @@ import numba
 import numpy as np
 
 from sparseclust._voxels._kernels import find, unite
-from sparseclust.clustering._kernels import (
-    GRID_AXES,
-    ball_cells,
-    grid_layout,
-    sort_by_cell,
-    squared_distance,
-)
+from sparseclust.clustering._kernels_grid import ball_runs, build_grid, room_for_runs, squared_distance
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -23,14 +17,12 @@ def seeds_of_group(x, variance, candidates, exponents):
     n, thresholds = x.shape[0], exponents.shape[0]
     one = np.uint64(1)
     every = ~np.uint64(0) >> np.uint64(64 - thresholds)
-    axes, low, inverse, cells = grid_layout(x, variance, exponents[thresholds // 2])
-    start, place, points = sort_by_cell(x, axes, low, inverse, cells)
+    grid = build_grid(x, variance, exponents[thresholds // 2])
+    runs = room_for_runs(grid)
     covered = np.zeros(n, np.uint64)
     claim = np.full((n, thresholds), -1)
-    first = np.zeros(GRID_AXES, np.int64)
-    last = np.zeros(GRID_AXES, np.int64)
     for i in range(candidates):
-        seed_at = every & ~covered[place[i]]
+        seed_at = every & ~covered[grid.place[i]]
         if seed_at == 0:
             continue
         widest = 0
@@ -38,28 +30,24 @@ def seeds_of_group(x, variance, candidates, exponents):
             widest += 1
         centre, width = x[i], variance[i]
         divisor = width[0] if width.shape[0] == 1 else 1.0
-        ball_cells(centre, width, exponents[widest], axes, low, inverse, cells, first, last)
-        for a in range(first[0], last[0] + 1):
-            for b in range(first[1], last[1] + 1):
-                for c in range(first[2], last[2] + 1):
-                    line = ((a * cells[1] + b) * cells[2] + c) * cells[3]
-                    for j in range(start[line + first[3]], start[line + last[3] + 1]):
-                        new = seed_at & ~covered[j]
-                        if new == 0:
-                            continue
-                        squared = squared_distance(points, j, centre, width)
-                        k = widest
-                        while k < thresholds and squared < divisor * exponents[k]:
-                            if (new >> np.uint64(k)) & one:
-                                claim[j, k] = i
-                                covered[j] |= one << np.uint64(k)
-                            k += 1
-        own = place[i]
+        for r in range(ball_runs(grid, centre, width, exponents[widest], runs)):
+            for j in range(runs[r, 0], runs[r, 1]):
+                new = seed_at & ~covered[j]
+                if new == 0:
+                    continue
+                squared = squared_distance(grid.points, j, centre, width)
+                k = widest
+                while k < thresholds and squared < divisor * exponents[k]:
+                    if (new >> np.uint64(k)) & one:
+                        claim[j, k] = i
+                        covered[j] |= one << np.uint64(k)
+                    k += 1
+        own = grid.place[i]
         for k in range(widest, thresholds):
             if (seed_at >> np.uint64(k)) & one:
                 claim[own, k] = i
         covered[own] = every
-    return claim[place]
+    return claim[grid.place]
 
 
 @numba.njit(cache=True)

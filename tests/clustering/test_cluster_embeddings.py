@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import RULES, problems
 
-from sparseclust.clustering import _kernels, cluster_embeddings, gaussian_kernel
+from sparseclust.clustering import _kernels_order, cluster_embeddings, gaussian_kernel
+from sparseclust.clustering import _validate as check
 
 
 @settings(max_examples=300, deadline=None)
@@ -229,11 +230,11 @@ def test_points_are_ordered_as_a_stable_sort_orders_them(rng, dtype):
     score = rng.choice([0.0, -0.0, -1.5, 1.5, np.inf, -np.inf, 1e-310, *rng.normal(size=20)], 5000).astype(
         dtype
     )
-    order = _kernels.falling_order(score.astype(np.float64))
+    order = _kernels_order.falling_order(score.astype(np.float64))
     assert np.array_equal(order, np.argsort(-score, kind="stable"))
     group = rng.integers(0, 7, 5000)
     splits = np.concatenate([[0], np.cumsum(np.bincount(group))])
-    by_group = _kernels.stable_by_group(order, group, splits)
+    by_group = _kernels_order.stable_by_group(order, group, splits)
     assert np.array_equal(by_group, order[np.argsort(group[order], kind="stable")])
 
 
@@ -245,3 +246,15 @@ def test_leftovers_of_narrow_kernels_are_found(rng, margin):
     expected = cluster_embeddings(x, np.full(2000, margin), seediness, **options, backend="reference")
     assert np.array_equal(labels, expected)
     assert np.all(labels[1000:] == -1) == (margin == 0)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
+def test_groups_are_numbered_as_sorted_ids_are(rng, dtype):
+    info = np.iinfo(dtype)
+    for ids in (rng.integers(0, 5, 40), [info.min, info.max, info.max - 1], [info.max - 3, info.max] * 2, []):
+        ids = np.array(ids, dtype)
+        index, distinct = check.dense_groups(ids, len(ids))
+        expected, inverse = np.unique(ids, return_inverse=True)
+        assert np.array_equal(index, inverse)
+        assert np.array_equal(distinct, expected)
+        assert distinct.dtype == dtype
