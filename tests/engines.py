@@ -1,5 +1,7 @@
 """Which engines a test can run."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -19,3 +21,9 @@ def skip_unless_usable(engine: str, device: str) -> None:
             select_engine(torch.device(device))
         except ValueError as error:
             pytest.skip(str(error))
+    if (
+        engine == "spconv"
+        and device != "cpu"
+        and importlib.import_module("spconv.cppconstants").CPU_ONLY_BUILD
+    ):
+        pytest.skip("spconv: built for the CPU")

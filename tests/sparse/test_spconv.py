@@ -1,5 +1,7 @@
 """The adapter to spconv, and spconv's own layers as an independent reference."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from sparseclust.sparse import (
     submanifold_map,
     use_engine,
 )
+from sparseclust.sparse.engines import Pairs, load_engine
 
 STATE = available_engines()["spconv"]
 pytestmark = pytest.mark.skipif(STATE != "ok", reason=f"spconv: {STATE}")
@@ -36,6 +39,16 @@ def test_threads_do_not_matter(make_coords, two_threads):
     with use_engine("torch"):
         torch.testing.assert_close(found, sparse_conv(feats, weight, kernel_map), rtol=1e-4, atol=1e-4)
     assert torch.get_num_threads() == 2
+
+
+def test_a_build_for_the_cpu_refuses_other_devices():
+    if not importlib.import_module("spconv.cppconstants").CPU_ONLY_BUILD:
+        pytest.skip("spconv is built for CUDA")
+    kernel_map = submanifold_map(torch.zeros(1, 4, dtype=torch.int32), 3)
+    pairs = Pairs(kernel_map.source, kernel_map.target, kernel_map.splits)
+    feats, weight = torch.ones(1, 2, device="meta"), torch.ones(27, 2, 3, device="meta")
+    with pytest.raises(ValueError, match="build for the CPU"):
+        load_engine("spconv").convolve(feats, weight, pairs, 1, 13)
 
 
 def own_layer(layer, size, coords, feats, weight):

@@ -26,6 +26,11 @@ class SpconvEngine(TorchEngine):
         if feats.dtype not in (torch.float32, torch.float64) or min(*feats.shape, n_target) == 0:
             return super().convolve(feats, weight, pairs, n_target, centre)
         ops = require("spconv.pytorch.ops", extra="spconv")
+        if feats.device.type != "cpu" and ops.CPU_ONLY_BUILD:
+            raise ValueError(
+                f"this is spconv's build for the CPU, the tensors are on {feats.device}; install one for "
+                "CUDA, for example spconv-cu126, or use another engine"
+            )
         table, counts = _pair_table(pairs)
         filters = weight.permute(2, 0, 1).contiguous()
         with _one_thread() if feats.device.type == "cpu" else contextlib.nullcontext():
