@@ -101,6 +101,14 @@ def test_rows_out_of_order_in_memory():
         assert torch.equal(a, b)
 
 
+def test_infinity_passes_without_a_warning():
+    x = torch.randn(300, 3, dtype=torch.float64)
+    x[8, 2] = torch.inf
+    norm, upper = make_norm(3, torch.float64), torch.randn(300, 3).double()
+    for a, b in zip(*(results(f, norm, x, 0.1, upper) for f in (batch_norm_act, batch_norm_act_reference))):
+        torch.testing.assert_close(a, b, equal_nan=True)
+
+
 def test_not_a_number_stays_in_its_column():
     x = torch.randn(300, 3)
     x[7, 1] = torch.nan

@@ -86,18 +86,26 @@ def is_intact(buffer):
 def test_nothing_outside_is_touched(make_coords, vectors):
     coords = torch.unique(make_coords(3, size=5), dim=0)
     kernel_map = submanifold_map(coords, 3)
-    pairs = [t.numpy() for t in (kernel_map.source, kernel_map.target, kernel_map.splits)]
+    source, target, splits = (t.numpy() for t in (kernel_map.source, kernel_map.target, kernel_map.splits))
     n, n_out = len(coords), vectors * _kernels.VECTOR_BYTES // 4
+    blocks = -(-n // 16)
+    pairs = source, target, _kernels.block_starts(target, splits, 16, blocks)
     for n_in in (1, 8, 24):
         feats, weight = guarded(n, n_in)[0], guarded(27, n_in, n_out)[0]
         out, buffer = guarded(n, n_out, fill=7)
-        _kernels.convolve(feats, weight, *pairs, 3, n - 5, 16, out)
+        _kernels.convolve(feats, weight, *pairs, 1, blocks - 1, 16, out)
         assert is_intact(buffer)
         assert np.isfinite(out).all()
-        assert (out[:3] == 7).all()
-        assert (out[n - 5 :] == 7).all()
+        assert (out[:16] == 7).all()
+        assert (out[16 * (blocks - 1) :] == 7).all()
     grad = guarded(n, n_out)[0]
     total, buffer = guarded(27, 24, n_out, fill=0)
-    _kernels.weight_gradient(feats, grad, *pairs, 0, 1, 16, total)
+    _kernels.weight_gradient(feats, grad, *pairs, 0, 1, total)
     assert is_intact(buffer)
     assert np.isfinite(total).all()
+
+
+def test_blocks_begin_where_their_rows_do():
+    target, splits = np.array([0, 1, 5, 6, 2, 7]), np.array([0, 4, 4, 6])
+    starts = _kernels.block_starts(target, splits, 3, 3)
+    assert starts.T.tolist() == [[0, 2, 3, 4], [4, 4, 4, 4], [4, 5, 5, 6]]

@@ -174,33 +174,29 @@ def ascending(rows, splits):
 
 
 @numba.njit(cache=True, nogil=True)
-def _end_of_block(target, first, last, stop, n_target):
-    """First pair behind ``first`` that leads to row ``stop`` or later."""
-    if stop == n_target:
-        return last
-    return first + np.searchsorted(target[first : min(last, first + n_target)], stop)
+def block_starts(target, splits, block, blocks):
+    """``starts[b, k]`` is the first pair of offset k that leads to row ``b * block`` or later."""
+    starts = np.empty((blocks + 1, splits.shape[0] - 1), np.int64)
+    for k in range(starts.shape[1]):
+        rows = target[splits[k] : splits[k + 1]]
+        for b in range(blocks):
+            starts[b, k] = splits[k] + np.searchsorted(rows, b * block)
+        starts[blocks, k] = splits[k + 1]
+    return starts
 
 
 @numba.njit(cache=True, nogil=True)
-def convolve(feats, weight, source, target, splits, low, high, block, out):
-    """Set rows ``low`` to ``high`` of ``out`` to the sum of ``feats[source] @ weight[k]`` over their pairs.
+def convolve(feats, weight, source, target, starts, low, high, block, out):
+    """Set the rows of blocks ``low`` to ``high`` to their sums of ``feats[source] @ weight[k]``.
 
     Blocks of rows, and the inputs next to them, stay in the cache while all offsets pass by. The columns of
-    ``weight`` and ``out`` are whole vectors. With more than one block, targets must ascend.
+    ``weight`` and ``out`` are whole vectors.
     """
     lanes = VECTOR_BYTES // out.itemsize
-    n_target = out.shape[0]
-    begins = splits[:-1].copy()
-    if low > 0:
+    for b in range(low, high):
+        out[b * block : (b + 1) * block] = 0
         for k in range(weight.shape[0]):
-            begins[k] = _end_of_block(target, splits[k], splits[k + 1], low, n_target)
-    for start in range(low, high, block):
-        stop = min(start + block, high)
-        out[start:stop] = 0
-        for k in range(weight.shape[0]):
-            first = begins[k]
-            begins[k] = last = _end_of_block(target, first, splits[k + 1], stop, n_target)
-            matrix = weight[k]
+            first, last, matrix = starts[b, k], starts[b + 1, k], weight[k]
             column = 0
             while column < out.shape[1]:
                 vectors = _vectors_at_once((out.shape[1] - column) // lanes)
@@ -218,22 +214,18 @@ def convolve(feats, weight, source, target, splits, low, high, block, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def weight_gradient(feats, grad, source, target, splits, part, parts, block, out):
-    """Add ``feats[source]^T @ grad[target]`` to ``out[k]`` for the offsets of one part.
+def weight_gradient(feats, grad, source, target, starts, part, parts, out):
+    """Set ``out[k]`` to the sum of ``feats[source]^T @ grad[target]``, for the offsets of one part.
 
-    The columns of ``feats`` are multiples of ``ROWS``, those of ``grad`` whole vectors. With more than one
-    block, targets must ascend.
+    The columns of ``feats`` are multiples of ``ROWS``, those of ``grad`` whole vectors.
     """
     lanes = VECTOR_BYTES // out.itemsize
-    n_target = grad.shape[0]
-    begins = splits[:-1].copy()
-    for start in range(0, n_target, block):
-        stop = min(start + block, n_target)
+    for k in range(part, out.shape[0], parts):
+        out[k] = 0
+    for b in range(starts.shape[0] - 1):
         for k in range(part, out.shape[0], parts):
-            begin = begins[k]
-            begins[k] = end = _end_of_block(target, begin, splits[k + 1], stop, n_target)
-            total = out[k]
-            for first in range(begin, end, 96):
+            total, end = out[k], starts[b + 1, k]
+            for first in range(starts[b, k], end, 96):
                 last = min(first + 96, end)
                 column = 0
                 while column < grad.shape[1]:

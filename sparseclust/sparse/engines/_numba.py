@@ -15,7 +15,6 @@ from sparseclust.sparse.engines._torch import TorchEngine, refuse_duplicates
 
 _Ints = npt.NDArray[np.int64]
 _COMPILED = (torch.float32, torch.float64)
-_BLOCK = 1024  # output rows that stay in the cache, with the inputs next to them, while all offsets pass by
 _PAIRS_PER_THREAD = 4096
 
 
@@ -39,6 +38,14 @@ class NumbaEngine(TorchEngine):
             sources, targets = order[sources], order[targets]
         return Pairs(torch.from_numpy(sources), torch.from_numpy(targets), torch.from_numpy(splits))
 
+    def plan(self, pairs: Pairs, n_target: int) -> Tensor | None:
+        """Where the pairs of each block of output rows begin, or None if the targets do not ascend."""
+        target, splits = _arrays(*pairs[1:3])
+        if not _kernels.ascending(target, splits):
+            return None
+        block = _block(n_target)
+        return torch.from_numpy(_kernels.block_starts(target, splits, block, -(-n_target // block)))
+
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
         """Sum over the offsets, one block of output rows after the other."""
         if feats.dtype not in _COMPILED:
@@ -46,13 +53,13 @@ class NumbaEngine(TorchEngine):
         n_out = weight.shape[2]
         weight = _pad_columns(weight, _kernels.VECTOR_BYTES // weight.itemsize)
         out = feats.new_empty(n_target, weight.shape[2])
-        arrays = _arrays(feats, weight, *pairs[:3])
-        ordered = _kernels.ascending(*arrays[3:])
-        threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD) if ordered else 1
-        block = _BLOCK if ordered else max(n_target, 1)
-        edges = [n_target * t // threads for t in range(threads + 1)]
-        result = out.numpy()
-        in_threads(lambda t: _kernels.convolve(*arrays, edges[t], edges[t + 1], block, result), threads)
+        starts, block = _blocks(pairs, n_target)
+        arrays, result = _arrays(feats, weight, *pairs[:2]), out.numpy()
+        threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
+        edges = [(len(starts) - 1) * t // threads for t in range(threads + 1)]
+        in_threads(
+            lambda t: _kernels.convolve(*arrays, starts, edges[t], edges[t + 1], block, result), threads
+        )
         return out[:, :n_out].contiguous()
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
@@ -62,13 +69,24 @@ class NumbaEngine(TorchEngine):
         n_in, n_out = feats.shape[1], grad.shape[1]
         feats = _pad_columns(feats, _kernels.ROWS)
         grad = _pad_columns(grad, _kernels.VECTOR_BYTES // grad.itemsize)
-        out = feats.new_zeros(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
-        arrays = _arrays(feats, grad, *pairs[:3])
-        block = _BLOCK if _kernels.ascending(*arrays[3:]) else max(len(grad), 1)
+        out = feats.new_empty(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
+        starts, _ = _blocks(pairs, len(grad))
+        arrays, result = _arrays(feats, grad, *pairs[:2]), out.numpy()
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
-        result = out.numpy()
-        in_threads(lambda t: _kernels.weight_gradient(*arrays, t, threads, block, result), threads)
+        in_threads(lambda t: _kernels.weight_gradient(*arrays, starts, t, threads, result), threads)
         return out[:, :n_in, :n_out].contiguous()
+
+
+def _block(n_target: int) -> int:
+    """Rows of a block: few enough to stay in the cache while all offsets pass, and blocks for all threads."""
+    return min(max(n_target // 8, 128), 1024)
+
+
+def _blocks(pairs: Pairs, n_target: int) -> tuple[_Ints, int]:
+    """Where the pairs of the blocks begin, and rows of a block; one block for targets in no order."""
+    if pairs.plan is None:
+        return torch.stack([pairs.splits[:-1], pairs.splits[1:]]).numpy(), n_target
+    return pairs.plan.numpy(), _block(n_target)
 
 
 def _mirrored_pairs(keys: _Ints, deltas: _Ints) -> tuple[_Ints, _Ints, _Ints]:
