@@ -83,7 +83,11 @@ def _by_class(table: npt.NDArray[Any]) -> dict[int, tuple[str, ...]]:
     out = {}
     for c, part in parts.items():
         [row] = summarize_scores(part, by=None, weight="event")
-        errors = bootstrap(part, rng=np.random.default_rng(0), n=_DRAWS) if len(part) > 1 else None
+        errors = (
+            bootstrap(part, rng=np.random.default_rng(0), n=_DRAWS)
+            if len(np.unique(part["event"])) > 1
+            else None
+        )
         cells = (
             _with_error(row[s]["mean"], None if errors is None else float(errors[s]["std"])) for s in SCORES
         )
