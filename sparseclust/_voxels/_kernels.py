@@ -5,14 +5,25 @@ import numpy as np
 
 
 @numba.njit(cache=True)
+def run_length(deltas, k):
+    """How many deltas from the k-th on count up by one, as along the last axis of a window."""
+    length = 1
+    while k + length < deltas.shape[0] and deltas[k + length] == deltas[k] + length:
+        length += 1
+    return length
+
+
+@numba.njit(cache=True)
 def count_shifted(keys, deltas):
     """How many keys meet another key when shifted: out[k] = #{j : keys[j] + deltas[k] in keys}.
 
-    Both lists are sorted, so each delta costs one merge of the list with itself.
+    Both lists are sorted, so each run of deltas costs one merge of the list with itself.
     """
     n = keys.shape[0]
     counts = np.zeros(deltas.shape[0], np.int64)
-    for k in range(deltas.shape[0]):
+    k = 0
+    while k < deltas.shape[0]:
+        length = run_length(deltas, k)
         p = 0
         for j in range(n):
             want = keys[j] + deltas[k]
@@ -20,8 +31,11 @@ def count_shifted(keys, deltas):
                 p += 1
             if p == n:
                 break
-            if keys[p] == want:
-                counts[k] += 1
+            q = p
+            while q < n and keys[q] < want + length:
+                counts[k + keys[q] - want] += 1
+                q += 1
+        k += length
     return counts
 
 
@@ -29,8 +43,10 @@ def count_shifted(keys, deltas):
 def fill_shifted(keys, deltas, splits, source, target):
     """Write the pairs that :func:`count_shifted` counted: keys[source] == keys[target] + delta."""
     n = keys.shape[0]
-    for k in range(deltas.shape[0]):
-        at = splits[k]
+    ends = splits[:-1].copy()
+    k = 0
+    while k < deltas.shape[0]:
+        length = run_length(deltas, k)
         p = 0
         for j in range(n):
             want = keys[j] + deltas[k]
@@ -38,10 +54,28 @@ def fill_shifted(keys, deltas, splits, source, target):
                 p += 1
             if p == n:
                 break
-            if keys[p] == want:
-                source[at] = p
+            q = p
+            while q < n and keys[q] < want + length:
+                at = ends[k + keys[q] - want]
+                source[at] = q
                 target[at] = j
-                at += 1
+                ends[k + keys[q] - want] += 1
+                q += 1
+        k += length
+
+
+@numba.njit(cache=True)
+def mirror_shifted(splits, source, target):
+    """Behind the pairs of k deltas write those of zero, and of the opposite deltas in opposite order."""
+    half = (splits.shape[0] - 1) // 2
+    for j in range(splits[half + 1] - splits[half]):
+        source[splits[half] + j] = j
+        target[splits[half] + j] = j
+    for k in range(half):
+        behind = splits[2 * half - k] - splits[k]
+        for p in range(splits[k], splits[k + 1]):
+            source[behind + p] = target[p]
+            target[behind + p] = source[p]
 
 
 @numba.njit(cache=True)

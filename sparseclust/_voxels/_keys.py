@@ -46,8 +46,9 @@ def pack_keys(coords: npt.NDArray[Any], *, pad: int = 0) -> VoxelKeys:
     c = coords.shape[1]
     if len(coords) == 0:
         return VoxelKeys(np.zeros(0, np.int64), np.zeros(c, np.int64))
-    lowest = [int(v) for v in coords.min(axis=0)]
-    sizes = [int(v) - low + 1 + 2 * pad for v, low in zip(coords.max(axis=0), lowest)]
+    # Column by column: numpy is ten times slower along the first axis.
+    lowest = [int(column.min()) for column in coords.T]
+    sizes = [int(column.max()) - low + 1 + 2 * pad for column, low in zip(coords.T, lowest)]
     weights = [1] * c
     for axis in reversed(range(c - 1)):
         weights[axis] = weights[axis + 1] * sizes[axis + 1]
@@ -62,13 +63,17 @@ def pack_keys(coords: npt.NDArray[Any], *, pad: int = 0) -> VoxelKeys:
     return VoxelKeys(keys, np.array(weights, np.int64))
 
 
-def shifted_pairs(keys: IntArray, deltas: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+def shifted_pairs(
+    keys: IntArray, deltas: IntArray, *, mirror: bool = False
+) -> tuple[IntArray, IntArray, IntArray]:
     """All pairs of keys that differ by one of ``deltas``.
 
     Parameters
     ----------
     keys : (n,) int64, strictly increasing
     deltas : (k,) int64
+    mirror : bool
+        Continue ``deltas`` by zero and by their opposites in opposite order, to 2 k + 1.
 
     Returns
     -------
@@ -79,14 +84,19 @@ def shifted_pairs(keys: IntArray, deltas: IntArray) -> tuple[IntArray, IntArray,
 
     Notes
     -----
-    Linear: two merges of the list with itself per delta (one counts, one writes), no hash table.
+    Linear: two merges of the list with itself (one counts, one writes) per run of deltas that follow one
+    another without a gap; no hash table.
     """
     counts = _kernels.count_shifted(keys, deltas)
-    splits = np.zeros(len(deltas) + 1, np.int64)
+    if mirror:
+        counts = np.concatenate([counts, [len(keys)], counts[::-1]])
+    splits = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=splits[1:])
     source = np.empty(splits[-1], np.int64)
     target = np.empty(splits[-1], np.int64)
     _kernels.fill_shifted(keys, deltas, splits, source, target)
+    if mirror:
+        _kernels.mirror_shifted(splits, source, target)
     return source, target, splits
 
 

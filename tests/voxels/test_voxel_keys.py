@@ -44,11 +44,13 @@ def test_a_box_too_large_for_64_bits_is_refused():
 
 
 @settings(deadline=None)
-@given(rows_of_three)
-def test_shifted_pairs_are_the_pairs_that_differ_by_a_delta(coords):
+@given(rows_of_three, st.lists(st.integers(-9, 9), max_size=5, unique=True), st.booleans())
+def test_shifted_pairs_are_the_pairs_that_differ_by_a_delta(coords, deltas, mirror):
     keys = np.unique(pack_keys(coords, pad=1).keys)
-    deltas = np.array([1, -1, 7, 0], np.int64)
-    source, target, splits = shifted_pairs(keys, deltas)
+    source, target, splits = shifted_pairs(keys, np.array(deltas, np.int64), mirror=mirror)
+    if mirror:
+        deltas = [*deltas, 0, *(-delta for delta in reversed(deltas))]
+    assert len(splits) == len(deltas) + 1
     for k, delta in enumerate(deltas):
         found = list(zip(source[splits[k] : splits[k + 1]], target[splits[k] : splits[k + 1]]))
         expected = [

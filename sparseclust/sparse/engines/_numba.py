@@ -33,7 +33,8 @@ class NumbaEngine(TorchEngine):
             refuse_duplicates(torch.from_numpy(keys))
         deltas = offsets.numpy() @ weights[1:]
         symmetric = len(offsets) % 2 == 1 and torch.equal(offsets, -offsets.flip(0))
-        sources, targets, splits = (_mirrored_pairs if symmetric else shifted_pairs)(keys, deltas)
+        deltas = deltas[: len(deltas) // 2] if symmetric else deltas
+        sources, targets, splits = shifted_pairs(keys, deltas, mirror=symmetric)
         if order is not None:
             sources, targets = order[sources], order[targets]
         return Pairs(torch.from_numpy(sources), torch.from_numpy(targets), torch.from_numpy(splits))
@@ -87,18 +88,6 @@ def _blocks(pairs: Pairs, n_target: int) -> tuple[_Ints, int]:
     if pairs.plan is None:
         return torch.stack([pairs.splits[:-1], pairs.splits[1:]]).numpy(), n_target
     return pairs.plan.numpy(), _block(n_target)
-
-
-def _mirrored_pairs(keys: _Ints, deltas: _Ints) -> tuple[_Ints, _Ints, _Ints]:
-    """As ``shifted_pairs`` for ``deltas[k] == -deltas[-1 - k]``, of which the middle one is zero."""
-    half = len(deltas) // 2
-    source, target, splits = shifted_pairs(keys, deltas[:half])
-    itself = np.arange(len(keys))
-    mirrored = [slice(splits[k], splits[k + 1]) for k in reversed(range(half))]
-    sources = np.concatenate([source, itself, *(target[block] for block in mirrored)])
-    targets = np.concatenate([target, itself, *(source[block] for block in mirrored)])
-    counts = np.diff(splits)
-    return sources, targets, np.cumsum(np.concatenate([[0], counts, [len(keys)], counts[::-1]]))
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
