@@ -2,13 +2,15 @@
 
 Values and gradients are compared first. Ours is the whole loss from raw ids, all terms, forward and
 backward; the others are the mask term alone. Times are medians of turns in one process, CPU time on one
-thread by default; ``--threads 2`` prints wall time instead. Peak memory is that of a fresh process.
+thread by default; ``--threads 2`` prints wall time instead. Peak memory is that of a fresh process, as the
+system counts it, beyond the inputs and the gradients asked for; there, freed memory goes back at once.
 Run: python benchmarks/bench_losses.py [--quick] [--threads N]
 """
 
 import argparse
 import ctypes
 import functools
+import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +29,8 @@ from sparseclust.losses.functional import kernel_exponent, mask_bce, segment_mea
 
 Problem = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 SIGMA = 0.05
+NAMES = {"mask": "mask term", "ours": "whole loss", "loop": "loop"}
+FRUGAL = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc keeps no freed array for later
 clock = time.process_time
 
 
@@ -48,7 +52,7 @@ def main() -> None:
     check_equality()
     time_one_group(*(10_000, 100) if quick else (100_000, 1000))
     time_usual_batch(4 if quick else 64)
-    print_memory([10_000, 20_000] if quick else [50_000, 100_000, 200_000], 100 if quick else 1000)
+    print_memory([10_000, 20_000] if quick else [50_000, 100_000, 200_000, 400_000], 100 if quick else 1000)
 
 
 # ------------------------------------------------------------------------------------------------ inputs
@@ -112,7 +116,7 @@ def table_of_group(embeddings: Tensor, margins: Tensor, instance: Tensor) -> Ten
     return mask_bce(z, own).mean()
 
 
-def mask_term(given: Problem) -> Callable[[], object]:
+def mask_term(given: Problem) -> Callable[[], tuple[Tensor, ...]]:
     """Prepare the mask term: indices, centroids and mean margins are not part of the work."""
     embeddings, margins, _, instance, group = given
     part = Partition.of(instance, group)
@@ -120,14 +124,14 @@ def mask_term(given: Problem) -> Callable[[], object]:
     weights = [torch.full((part.n_clusters,), 1e-3)] * 3
     kernels = Kernels(*(mean.requires_grad_() for mean in means), *weights)
 
-    def work() -> None:
+    def work() -> tuple[Tensor, ...]:
         total, _ = mask_cost("bce", embeddings, kernels, part, fused=True)
-        torch.autograd.grad(total, (embeddings, *means))
+        return torch.autograd.grad(total, (embeddings, *means))
 
     return work
 
 
-PREPARED: dict[str, Callable[[Problem], Callable[[], object]]] = {
+PREPARED: dict[str, Callable[[Problem], Callable[[], tuple[Tensor, ...]]]] = {
     "mask": mask_term,
     "ours": lambda given: functools.partial(step, ours, given),
     "loop": lambda given: functools.partial(step, loop, given),
@@ -177,26 +181,26 @@ def time_usual_batch(events: int) -> None:
 
 
 def print_memory(sizes: list[int], clusters: int) -> None:
-    print(f"\npeak memory beyond the inputs, {clusters:,} clusters in one group:")
+    print(f"\npeak memory beyond inputs and gradients, {clusters:,} clusters in one group, bytes a voxel:")
     for voxels in sizes:
         peaks = {}
-        for name in PREPARED:
+        for name in PREPARED if voxels == sizes[0] else ("mask", "ours"):
             command = [sys.executable, __file__, "--peak", name, str(voxels), str(clusters)]
-            peaks[name] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        print(
-            f"  {voxels:8,} voxels: mask term {peaks['mask'] / voxels:.0f} bytes a voxel, "
-            f"whole loss {peaks['ours'] / voxels:.0f}, loop {peaks['loop'] / voxels:,.0f}"
-        )
+            run = subprocess.run(command, check=True, capture_output=True, text=True, env=FRUGAL)
+            peaks[NAMES[name]] = f"{int(run.stdout) / voxels:,.0f}"
+        print(f"  {voxels:8,} voxels:", ", ".join(f"{name} {peak}" for name, peak in peaks.items()))
 
 
-def peak_bytes(prepare: Callable[[Problem], Callable[[], object]], voxels: int, clusters: int) -> int:
+def peak_bytes(
+    prepare: Callable[[Problem], Callable[[], tuple[Tensor, ...]]], voxels: int, clusters: int
+) -> int:
     prepare(problem(1, 500, 5, trained=True))()  # what compiling and importing take is not counted
     work = prepare(problem(1, voxels, clusters, trained=True))
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # room left by earlier work would hide what this takes
     Path("/proc/self/clear_refs").write_text("5")  # restarts the high-water mark
     before = status("VmHWM")
-    work()
-    return status("VmHWM") - before
+    gradients = work()
+    return status("VmHWM") - before - sum(gradient.nbytes for gradient in gradients)
 
 
 def status(name: str) -> int:

@@ -60,10 +60,11 @@ def mask_pairs(
 
     Notes
     -----
-    A cross-entropy is computed in the type of the embeddings and summed over up to 256 voxels; the sums of a
-    cluster over these are float64, and so is all of the Lovasz hinge. Foreign pairs with p < 2^-57 cost and
-    push nothing. Beside the results, 8 bytes a voxel for the order of the rows, and O(K); for the Lovasz
-    hinge 24 bytes more for each voxel of the largest group.
+    A cross-entropy and its gradient are computed in the type of the embeddings and summed over up to 800
+    voxels; the sums of a cluster over these are float64, and so is all of the Lovasz hinge. Foreign pairs with
+    p < 2^-57 (focal: 2^-30) cost and push nothing. Errors of the hinge that differ by less than 2^-30 come in
+    either order. Beside the results, 8 bytes a voxel for the order of the rows, and O(K); for the Lovasz hinge
+    32 bytes more for each voxel of the largest group.
     """
     tensors = (embeddings, centroids, margins, label, group, group_clusters, own_weight, foreign_weight)
     arrays = [t.detach().contiguous().numpy() for t in tensors]
@@ -116,7 +117,9 @@ mask_pairs.register_autograd(_scale_gradients, setup_context=_keep_gradients)
 def _sweep(arrays: Sequence[Any], term: str, eps: float, grad_embeddings: Any) -> list[Any]:
     """Cost, gradient by centroid, and gradient by margin times minus the margin, of each cluster."""
     embeddings, centroids, margins, label, group, count, *weights = arrays
-    kernels = importlib.import_module("sparseclust.losses._kernels")  # compiles, so not before it is needed
+    # These compile: not before they are needed.
+    kernels = importlib.import_module("sparseclust.losses._kernels")
+    lovasz = importlib.import_module("sparseclust.losses._kernels_lovasz")
     first = np.cumsum(count) - count
     order, splits = kernels.sort_rows(label, group, first, count)
     inverse = (np.sqrt(0.5 / kernels.LN2) / margins).astype(embeddings.dtype)
@@ -138,7 +141,7 @@ def _sweep(arrays: Sequence[Any], term: str, eps: float, grad_embeddings: Any) -
         cost, by_centroid, by_margin = (s[part] for s in sums)
         results = (grad_embeddings, by_centroid, by_margin, cost)
         if term == "lovasz":
-            kernels.lovasz_pairs(*clusters, weights[0], low, high, *results)
+            lovasz.lovasz_pairs(*clusters, weights[0], low, high, *results)
         else:
             axes = (0,) * embeddings.shape[1]
             how = (term == "focal", embeddings.dtype.type(eps), rows, blocks, tiles[low : high + 1])

@@ -27,8 +27,8 @@ from sparseclust.losses._lanes import (
 
 LN2 = math.log(2.0)
 _SMALLEST = 64  # rows that are worth a block of their own
-_DISTANT = 57.0  # 1 - 2^-57 is 1
-_FOCAL_DISTANT = 30.0
+DISTANT = 57.0  # 1 - 2^-57 is 1
+_DISTANT_FOCAL = 30.0
 _LARGEST = 60.0
 
 
@@ -129,10 +129,10 @@ def mask_pairs(
             _reach(boxes, n, centroids, inverse, k, reach)
             b = 0
             while b < n:
-                while b < n and reach[b] > _DISTANT:
+                while b < n and reach[b] > DISTANT:
                     b += 1
                 low = edges[b]
-                while b < n and not reach[b] > _DISTANT:
+                while b < n and not reach[b] > DISTANT:
                     b += 1
                 for start, stop in ((low, min(edges[b], own)), (max(low, end), edges[b])):
                     if start < stop:
@@ -258,7 +258,7 @@ def _foreign(typing, axes, e, grad, centroids, inverse, k, push, eps, start, sto
             x = x.replaced(x.exceeds(_LARGEST), _LARGEST)
             power, fraction = exponential(x)
             p = power.times_plus(fraction, power).replaced(
-                x.exceeds(_FOCAL_DISTANT if focal else _DISTANT), 0.0
+                x.exceeds(_DISTANT_FOCAL if focal else DISTANT), 0.0
             )
             q = fraction.times_plus(-power, 1.0 - power)
             if outside is not None:
@@ -311,58 +311,3 @@ def repel(centroids, first, count, distance, total, gradient):
                     push = slope * (np.float64(centroids[k, a]) - centroids[other, a])
                     gradient[k, a] -= push
                     gradient[other, a] += push
-
-
-@numba.njit(cache=True, nogil=True)
-def lovasz_pairs(
-    embeddings, centroids, inverse, order, splits, first, count, weight, low, high,
-    grad_embeddings, grad_centroids, grad_margins, cost,
-):  # fmt: skip
-    """Weighted Lovasz hinge of 2p - 1 of the clusters of the groups ``low`` to ``high``, and its gradients.
-
-    Adds to the outputs, as :func:`mask_pairs` does; computes in float64. Room for one group, no more.
-    """
-    largest = 0
-    for g in range(low, high):
-        largest = max(largest, splits[first[g] + count[g] + g + 1] - splits[first[g] + g])
-    falling = np.empty(largest)
-    position = np.empty(largest, np.int64)
-    for g in range(low, high):
-        start, stop = splits[first[g] + g], splits[first[g] + count[g] + g + 1]
-        for k in range(first[g], first[g] + count[g]):
-            own, end = splits[k + g], splits[k + g + 1]
-            m = 0
-            for j in range(start, stop):
-                x = 0.0
-                for a in range(centroids.shape[1]):
-                    distance = np.float64(embeddings[order[j], a]) - centroids[k, a]
-                    x += (distance * inverse[k, a]) ** 2
-                if own <= j < end:
-                    falling[m] = 2.0 * math.expm1(-LN2 * x)
-                elif x > _DISTANT:
-                    continue
-                else:
-                    falling[m] = -2.0 * math.exp(-LN2 * x)
-                position[m] = j
-                m += 1
-            members = end - own
-            hits = 0
-            union = members
-            for r in np.argsort(falling[:m]):
-                row = order[position[r]]
-                error = -falling[r]
-                if own <= position[r] < end:
-                    step = weight[k] / union
-                    slope = step * (2.0 - error)
-                    hits += 1
-                else:
-                    step = weight[k] * (members - hits) / (union * (union + 1.0))
-                    slope = -step * error
-                    union += 1
-                cost[k] += step * error
-                for a in range(centroids.shape[1]):
-                    distance = np.float64(embeddings[row, a]) - centroids[k, a]
-                    gradient = slope * 2.0 * LN2 * inverse[k, a] * inverse[k, a] * distance
-                    grad_embeddings[row, a] += gradient
-                    grad_centroids[k, a] -= gradient
-                    grad_margins[k, a] += gradient * distance
