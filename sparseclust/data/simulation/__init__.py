@@ -5,6 +5,7 @@ from sparseclust.data.simulation._material import Element, Material
 from sparseclust.data.simulation._mix import EventMix, PrimaryGroup, Species
 from sparseclust.data.simulation._primaries import Primary
 from sparseclust.data.simulation._production import write_simulated
+from sparseclust.data.simulation._projection import project_event
 from sparseclust.data.simulation._response import DetectorResponse
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "PrimaryGroup",
     "SimulatedEvents",
     "Species",
+    "project_event",
     "write_simulated",
 ]
