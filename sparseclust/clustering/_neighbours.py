@@ -1,11 +1,12 @@
-"""Neighbours, connected components and DBSCAN of voxels, by merging sorted keys."""
+"""Neighbours, connected components and DBSCAN of voxels, by sweeps over sorted keys."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust._voxels import component_labels, offsets_within, pack_keys, shifted_pairs
+from sparseclust._voxels import component_labels, offsets_within, pack_keys
+from sparseclust.clustering import _kernels_edges
 from sparseclust.clustering import _validate as check
 from sparseclust.clustering._dispatch import Array, accepts_tensors
 from sparseclust.clustering._validate import IntArray
@@ -31,22 +32,22 @@ class VoxelGraph(NamedTuple):
 
 def voxel_graph(coords: IntArray, radius: float, group: IntArray) -> VoxelGraph:
     """Find the neighbouring voxels inside each group; ``group`` counts from 0."""
-    offsets = offsets_within(radius, coords.shape[1])
-    keys, weights = pack_keys(np.column_stack([group, coords]), pad=int(radius))
+    keys, steps = _keys_and_steps(coords, radius, group)
+    if _rises(keys):
+        return VoxelGraph(np.arange(len(keys)), np.ones(len(keys), np.int64), _close_pairs(keys, steps))
     distinct, first, voxel, count = np.unique(
         keys, return_index=True, return_inverse=True, return_counts=True
     )
-    source, target, _ = shifted_pairs(distinct, offsets @ weights[1:])
     by_appearance = np.argsort(first)
     number = np.empty(len(first), np.int64)
     number[by_appearance] = np.arange(len(first))
-    return VoxelGraph(
-        number[voxel.reshape(-1)], count[by_appearance], np.stack([number[source], number[target]])
-    )
+    return VoxelGraph(number[voxel.reshape(-1)], count[by_appearance], number[_close_pairs(distinct, steps)])
 
 
 @accepts_tensors
-def neighbour_edges(coords: Array, *, radius: float = 1.999, group: Array | None = None) -> npt.NDArray[Any]:
+def neighbour_edges(
+    coords: Array, *, radius: float = 1.999, k: int | None = None, group: Array | None = None
+) -> npt.NDArray[Any]:
     """Pairs of rows whose voxels are at most ``radius`` apart.
 
     Parameters
@@ -55,6 +56,9 @@ def neighbour_edges(coords: Array, *, radius: float = 1.999, group: Array | None
         Voxel indices of any sign. Rows with equal coordinates are neighbours too.
     radius : float
         Largest Euclidean distance in voxels. The default joins the 26 voxels around one in 3D.
+    k : int, optional
+        Keep only edges from a row to one of the ``k`` nearest of those neighbours, seen from either end; the
+        smaller row on ties. A row may so keep more than ``k`` edges.
     group : (n,) integers, optional
         Any ids, for example of the event. No edge crosses a group.
 
@@ -66,26 +70,36 @@ def neighbour_edges(coords: Array, *, radius: float = 1.999, group: Array | None
     Raises
     ------
     ValueError
-        If ``coords`` has no rows of whole numbers, ``radius`` is negative, or the coordinates span more cells
-        than a 64-bit key can number.
+        If ``coords`` has no rows of whole numbers, ``radius`` is negative, ``k`` below 1, or the coordinates
+        span more cells than a 64-bit key can number.
     TypeError
         If ``group`` has no integers.
 
     Notes
     -----
-    One sort, then one merge of the sorted voxels with themselves per offset within the radius.
+    One sort, then two sweeps over the sorted voxels (one counts, one writes), with one pair of pointers for
+    each line of voxels along the last axis that the ball of the radius holds. Rows in the order of their
+    coordinates are not sorted again, nor are their edges.
 
     Examples
     --------
     >>> from sparseclust.clustering import neighbour_edges
     >>> neighbour_edges([[0, 0], [5, 5], [1, 1], [0, 1]]).tolist()
     [[0, 0, 2], [2, 3, 3]]
+    >>> neighbour_edges([[0], [1], [3], [9]], radius=5, k=1).tolist()
+    [[0, 1], [1, 2]]
     """
     rows = check.coordinate_rows(coords)
-    graph = voxel_graph(rows, check.distance("radius", radius), check.dense_groups(group, len(rows))[0])
-    i, j = _row_pairs(graph)
-    n = max(len(rows), 1)
-    return np.stack(np.divmod(np.sort(np.minimum(i, j) * n + np.maximum(i, j)), n))
+    nearest = None if k is None else check.count("k", k)
+    keys, steps = _keys_and_steps(
+        rows, check.distance("radius", radius), check.dense_groups(group, len(rows))[0]
+    )
+    if _rises(keys):
+        edges = _close_pairs(keys, steps)
+    else:
+        order = np.argsort(keys, kind="stable")
+        edges = _sorted_edges(order[_close_pairs(keys[order], steps)], len(rows))
+    return edges if nearest is None else edges[:, _kernels_edges.among_nearest(rows, *edges, nearest)]
 
 
 @accepts_tensors
@@ -197,18 +211,29 @@ def _dbscan(graph: VoxelGraph, min_samples: int) -> IntArray:
     return np.where(labels < n, labels, -1)
 
 
-def _row_pairs(graph: VoxelGraph) -> tuple[IntArray, IntArray]:
-    """Neighbouring rows, from neighbouring voxels: every row of one with every row of the other."""
-    shared = np.flatnonzero(graph.rows > 1)
-    rows = np.argsort(graph.voxel, kind="stable")
-    if len(shared) == 0:
-        return rows[graph.pairs[0]], rows[graph.pairs[1]]
-    a, b = np.concatenate([graph.pairs, np.stack([shared, shared])], axis=1)
-    start = np.cumsum(graph.rows) - graph.rows
-    times = graph.rows[a] * graph.rows[b]
-    pair = np.repeat(np.arange(len(a)), times)
-    step = np.arange(len(pair)) - np.repeat(np.cumsum(times) - times, times)
-    i = rows[start[a[pair]] + step // graph.rows[b[pair]]]
-    j = rows[start[b[pair]] + step % graph.rows[b[pair]]]
-    once = (a != b)[pair] | (i < j)
-    return i[once], j[once]
+def _keys_and_steps(coords: IntArray, radius: float, group: IntArray) -> tuple[IntArray, IntArray]:
+    """Keys of the rows, and by how much the key of a neighbour may be larger: rising, 0 among them."""
+    keys, weights = pack_keys(np.column_stack([group, coords]), pad=int(radius))
+    # Of each pair of opposite offsets the list holds the one that makes keys smaller, the longest step first.
+    steps = -(offsets_within(radius, coords.shape[1]) @ weights[1:])
+    return keys, np.append(steps, 0)[::-1]
+
+
+def _rises(keys: IntArray) -> bool:
+    return bool((keys[1:] > keys[:-1]).all())
+
+
+def _close_pairs(keys: IntArray, steps: IntArray) -> IntArray:
+    """Pairs ``a < b``, sorted, of sorted keys that differ by one of the steps: (2, m)."""
+    gaps = np.flatnonzero(np.diff(steps) != 1)
+    low, high = steps[np.append(0, gaps + 1)], steps[np.append(gaps, len(steps) - 1)]
+    pairs = np.empty((2, _kernels_edges.count_neighbours(keys, low, high)), np.int64)
+    _kernels_edges.fill_neighbours(keys, low, high, *pairs)
+    return pairs
+
+
+def _sorted_edges(edges: IntArray, n: int) -> IntArray:
+    """Turn each edge to its smaller row, and sort the edges: both rows in one integer of twice their bits."""
+    bits = n.bit_length()
+    packed = np.sort((edges.min(axis=0) << bits) | edges.max(axis=0))
+    return np.stack([packed >> bits, packed & ((1 << bits) - 1)])

@@ -124,6 +124,16 @@ def neighbour_edges(coords: npt.NDArray[Any], radius: float, group: IntArray) ->
     return np.array(edges, np.int64).reshape(-1, 2).T
 
 
+def nearest_edges(coords: npt.NDArray[Any], edges: IntArray, k: int) -> IntArray:
+    """Edges to one of the k nearest neighbours of either end; ties go to the smaller row."""
+    chosen: set[tuple[int, int]] = set()
+    for i in range(len(coords)):
+        neighbours = [a + b - i for a, b in edges.T.tolist() if i in (a, b)]
+        neighbours.sort(key=lambda j: (np.sum((coords[i] - coords[j]) ** 2), j))
+        chosen |= {(min(i, j), max(i, j)) for j in neighbours[:k]}
+    return np.array(sorted(chosen), np.int64).reshape(-1, 2).T
+
+
 def dbscan(n: int, edges: IntArray, min_samples: int) -> IntArray:
     """Grow a cluster from each core row in turn; a border row stays with the first that reaches it."""
     neighbours: list[list[int]] = [[i] for i in range(n)]

@@ -42,6 +42,32 @@ def test_edges_equal_the_comparison_of_all_pairs(cloud):
     assert np.array_equal(edges, _reference.neighbour_edges(coords, radius, _dense(group, len(coords))))
 
 
+@settings(max_examples=150, deadline=None)
+@given(clouds(), st.integers(1, 9))
+def test_nearest_edges_equal_the_reference(cloud, k):
+    coords, group, radius = cloud
+    edges = neighbour_edges(coords, radius=radius, group=group)
+    nearest = neighbour_edges(coords, radius=radius, k=k, group=group)
+    assert nearest.dtype == np.int64
+    assert np.array_equal(nearest, _reference.nearest_edges(coords.astype(np.int64), edges, k))
+
+
+def test_nearest_neighbours_are_seen_from_both_ends_and_ties_go_to_the_smaller_row():
+    assert neighbour_edges([[1], [0], [2]], k=1).tolist() == [[0, 0], [1, 2]]
+    assert neighbour_edges([[2], [1], [3], [8]], radius=9, k=1).tolist() == [[0, 0, 2], [1, 2, 3]]
+    assert neighbour_edges([[0, 0], [0, 0], [0, 1]], k=1).tolist() == [[0, 0], [1, 2]]
+
+
+def test_enough_nearest_neighbours_are_all_of_them(rng):
+    coords = rng.integers(0, 12, (500, 3))
+    edges = neighbour_edges(coords)
+    degree = int(np.bincount(edges.ravel()).max())
+    assert np.array_equal(neighbour_edges(coords, k=degree), edges)
+    fewer = neighbour_edges(coords, k=2)
+    assert fewer.shape[1] < edges.shape[1]
+    assert np.array_equal(np.unique(fewer), np.unique(edges))
+
+
 @settings(max_examples=200, deadline=None)
 @given(clouds(), st.integers(1, 6))
 def test_dbscan_equals_the_reference(cloud, min_samples):
@@ -141,6 +167,8 @@ def test_bad_coordinates_are_refused(function):
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="radius must be a finite distance >= 0"):
         neighbour_edges(np.zeros((1, 3), int), radius=-1.0)
+    with pytest.raises(ValueError, match="k must be an integer >= 1"):
+        neighbour_edges(np.zeros((1, 3), int), k=0)
     with pytest.raises(ValueError, match="eps must be a finite distance >= 0"):
         dbscan_voxels(np.zeros((1, 3), int), eps=float("inf"))
     with pytest.raises(ValueError, match="min_samples must be an integer >= 1"):
