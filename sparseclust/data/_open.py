@@ -10,7 +10,7 @@ from sparseclust.data._event import Event
 from sparseclust.data._hdf5 import Hdf5Events, faults_named, open_hdf5
 from sparseclust.data._parts import Concatenation
 from sparseclust.data._pilarnet import InstanceLabel, PilarnetFile, is_pilarnet
-from sparseclust.data._spine import SPINE_FORMAT, SpineFile, is_spine, spine_products
+from sparseclust.data._spine import SpineFile, is_spine, spine_products
 from sparseclust.data._store import FORMAT, EventStore, is_store
 
 _DEFAULTS = {"label": "fragment", "min_energy": 0.0, "classes": None, "precedence": None, "columns": ()}
@@ -88,8 +88,8 @@ def _open_one(path: Path, options: dict[str, Any]) -> Hdf5Events:
     if not store and products is None:
         raise ValueError(
             f"{path}: expected a PILArNet-M file (datasets 'point' and 'cluster', one variable-length row "
-            f"per event), an event store (attribute format={FORMAT!r}) or a SPINE file (group 'info' with "
-            f"format={SPINE_FORMAT!r}); got an HDF5 file with {found}"
+            f"per event), an event store (attribute format={FORMAT!r}) or a SPINE file (group 'info' "
+            f"with its format, data set 'events'); got an HDF5 file with {found}"
         )
     given = [name for name, value in options.items() if name in _DEFAULTS and value != _DEFAULTS[name]]
     if given:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sparseclust.data._duplicates import coalesce_event
 from sparseclust.data._event import Event
 from sparseclust.data._hdf5 import Hdf5Events, faults_named
+from sparseclust.data._heap import check_row
 
 InstanceLabel = Literal["fragment", "group", "interaction"]
 
@@ -74,7 +75,8 @@ class PilarnetFile(Hdf5Events):
     them. An event that tests one version may be a training event of the other.
 
     A truncated file is always noticed. The layout has no checksums: changed bytes are noticed where the rows
-    no longer make sense, and may crash the HDF5 library itself where they hit its own bookkeeping.
+    no longer make sense. HDF5 itself does not come back from some damage to its bookkeeping of the rows, which
+    is therefore looked at first (unless a row's place is in a compressed chunk).
 
     The layout does not say whether a cluster row has 5 or 6 numbers. The right width always makes
     sum(n_points) equal to N; where the wrong one does so too (an event without clusters, or a coincidence),
@@ -199,7 +201,9 @@ class PilarnetFile(Hdf5Events):
 
     def _flat(self, name: str, index: int) -> npt.NDArray[Any]:
         with faults_named(f"{name!r}"):
-            return np.asarray(self._dataset(name)[index]).reshape(-1)
+            dataset = self._dataset(name)
+            check_row(self._file, dataset, index)
+            return np.asarray(dataset[index]).reshape(-1)
 
     def _decided_width(self) -> int:
         if self._fallback_width is None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sparseclust.data._event import Event
 from sparseclust.data._hdf5 import Hdf5Events
 
-SPINE_FORMAT = "spine_hdf5"
+_PARTS = {"info": h5py.Group, "events": h5py.Dataset}
 _VALUE = 3  # column of a table of voxels, after the coordinates
 _CLUSTER = 4
 
@@ -73,8 +73,8 @@ class SpineFile(Hdf5Events):
     def _inspect(self, file: Any) -> int:
         if not is_spine(file):
             raise ValueError(
-                f"expected a SPINE file (group 'info' with format={SPINE_FORMAT!r}); got an HDF5 file with "
-                f"{list(file)}"
+                "expected a SPINE file (group 'info' with its format, data set 'events'); got an HDF5 file "
+                f"with {list(file)}"
             )
         info = file["info"].attrs
         self._version = int(info["format_version"])
@@ -87,7 +87,10 @@ class SpineFile(Hdf5Events):
             name = getattr(self, role)
             if name is not None and name not in found:
                 raise ValueError(f"expected the product {name!r} ({role}); the file has {', '.join(found)}")
-        return len(file["events"])
+        n_events = len(file["events"])
+        if self._version == 2 and len(file[f"products/{self.points}/event_offsets"]) != n_events + 1:
+            raise ValueError(f"expected one offset of {self.points!r} after each of {n_events} events")
+        return n_events
 
     def _read(self, index: int) -> Event:
         table = self._array(self.points, index)
@@ -135,7 +138,7 @@ class SpineFile(Hdf5Events):
     def _is_list(self, name: str) -> bool:
         if self._version == 1:
             return isinstance(self._dataset(name), h5py.Group)
-        return bool(self._dataset(f"products/{name}").attrs["kind"] == "list")
+        return "element_offsets" in self._dataset(f"products/{name}")
 
     def _array(self, name: str, index: int) -> npt.NDArray[Any]:
         if self._version == 2:
@@ -168,8 +171,14 @@ class SpineFile(Hdf5Events):
 
 
 def is_spine(file: Any) -> bool:
-    """Whether an open HDF5 file says that SPINE wrote it."""
-    return "info" in file and bool(np.all(file["info"].attrs.get("format") == SPINE_FORMAT))
+    """Whether an open HDF5 file is laid out as SPINE does it.
+
+    No text is read: HDF5 keeps them where it has no checksums, and may not come back from a damaged file.
+    """
+    return (
+        all(name in file and isinstance(file[name], kind) for name, kind in _PARTS.items())
+        and {"format", "format_version"} <= file["info"].attrs.keys()
+    )
 
 
 def spine_products(file: Any) -> list[str]:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from sparseclust._version import __version__
 from sparseclust.data._event import Event
-from sparseclust.data._spine import SPINE_FORMAT
 from sparseclust.data._store_writer import replacing
 
 _EXACT = 2**24  # what the float32 tables of SPINE hold exactly
@@ -108,7 +107,7 @@ def write_spine(path: str | os.PathLike[str], events: Iterable[Event], *, cluste
     with replacing(target) as (file, sink):
         file.create_group("info").attrs.update(
             {
-                "format": SPINE_FORMAT,
+                "format": "spine_hdf5",
                 "format_version": 2,
                 "complete": True,
                 "cfg": "",
@@ -166,7 +165,13 @@ class _SpineWriter:
             group.attrs["product_metadata"] = json.dumps(_DESCRIPTIONS[name])
         row, dtype = ((), np.int64) if is_list else (value.shape[1:], value.dtype)
         group.create_dataset(
-            "values", (0, *row), dtype, maxshape=(None, *row), chunks=(_CHUNK_ROWS, *row), compression="gzip"
+            "values",
+            (0, *row),
+            dtype,
+            maxshape=(None, *row),
+            chunks=(_CHUNK_ROWS, *row),
+            compression="gzip",
+            fletcher32=True,
         )
         self._ends[name] = [0]
         if is_list:

@@ -96,12 +96,14 @@ def write_events(
 
 
 def _describe(file: Any, description: str) -> None:
-    file.attrs["format"] = FORMAT
+    # Texts of fixed length: those of variable length lie in a part of the file that has no checksums.
+    file.attrs["format"] = np.bytes_(FORMAT)
     file.attrs["format_version"] = VERSION
-    file.attrs["written_by"] = f"sparseclust {__version__}"
+    file.attrs["written_by"] = np.bytes_(f"sparseclust {__version__}")
     if "attrs" in file:
         del file["attrs"]
-    file["attrs"] = description
+    text = np.frombuffer(description.encode(), np.uint8)
+    file.create_dataset("attrs", data=text, chunks=text.shape, fletcher32=True)
 
 
 class EventStore(Hdf5Events):
@@ -144,8 +146,8 @@ class EventStore(Hdf5Events):
                 f"expected an event store of version {VERSION}, got version {version}; read it "
                 "with the release of sparseclust that wrote it, or a newer one"
             )
-        self.attrs = json.loads(file["attrs"][()])
-        self.written_by = str(file.attrs.get("written_by", "unknown"))
+        self.attrs = json.loads(bytes(file["attrs"][()]))
+        self.written_by = _text(file.attrs.get("written_by", "unknown"))
         index = file["index"]
         if index.ndim != 1 or "n_voxels" not in (index.dtype.names or ()):
             raise ValueError(f"expected 'index' to be a list of records, got {index.dtype} {index.shape}")
@@ -176,4 +178,8 @@ class EventStore(Hdf5Events):
 
 def is_store(file: Any) -> bool:
     """Whether an open HDF5 file says that it is an event store."""
-    return bool(np.all(file.attrs.get("format") == FORMAT))
+    return _text(file.attrs.get("format")) == FORMAT
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

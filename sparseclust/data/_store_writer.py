@@ -129,7 +129,9 @@ def replacing(target: Path, *, copy: bool = False) -> Iterator[tuple[Any, Sink]]
         if copy:
             _copy(target, temporary)
         with contextlib.closing(Sink(temporary, name=target)) as sink:
-            with h5py.File(sink, "r+" if copy else "w") as file:
+            # From HDF5 1.10 on its own bookkeeping has checksums; without them a flipped bit there may crash
+            # a reader, or show it the rows of another chunk.
+            with h5py.File(sink, "r+" if copy else "w", libver="v110") as file:
                 yield file, sink
             sink.sync()  # before it takes the other's place: a power cut must not leave the name with nothing
         os.replace(temporary, target)

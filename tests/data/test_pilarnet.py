@@ -291,6 +291,26 @@ def test_close_and_pickle(write_pilarnet, tables):
     reader.close()
 
 
+@pytest.mark.parametrize("chunks", [None, (2,)])
+def test_rows_that_do_not_follow_one_another(tmp_path, points, chunks):
+    """A zeroed header of a row is an endless loop in HDF5."""
+    path = tmp_path / "events.h5"
+    with h5py.File(path, "w") as file:
+        point = file.create_dataset("point", (3,), h5py.vlen_dtype(np.float32), chunks=chunks)
+        cluster = file.create_dataset("cluster", (3,), h5py.vlen_dtype(np.int32), chunks=chunks)
+        for i in range(3):
+            point[i], cluster[i] = points(200, seed=i).reshape(-1), [200, 0, 0, 0, 1, 2]
+    assert [len(event) for event in PilarnetFile(path)] == [200] * 3
+    data = bytearray(path.read_bytes())
+    at = data.index(points(200, seed=1).tobytes())
+    data[at - 16 : at] = bytes(16)
+    path.write_bytes(data)
+    reader = PilarnetFile(path)
+    assert len(reader[0]) == len(reader[2]) == 200
+    with pytest.raises(ValueError, match=r"events\.h5: event 1: 'point': its rows do not follow one another"):
+        reader[1]
+
+
 def test_reads_only_what_is_asked_for(write_pilarnet, tables, monkeypatch):
     """Opening looks at no event, and one event is read by itself, whatever the length of the file."""
     reader = PilarnetFile(write_pilarnet(tables * 50))

@@ -136,10 +136,10 @@ def change(path, name, function):
     [
         ("products/data/event_offsets", lambda v: v[::-1], "rise from 0"),
         ("products/data/event_offsets", lambda v: v + 1, "rise from 0"),
-        ("products/data/event_offsets", lambda v: v[:1], "more than 1 rows"),
         ("products/data/values", lambda v: v[:, :3], "coordinates and features"),
         ("products/data/values", lambda v: v + 0.5, "with the coordinates of"),
         ("products/seg_label/values", lambda v: v + 0.5, "whole numbers in 'seg_label'"),
+        ("products/seg_label/event_offsets", lambda v: v[:1], "more than 1 rows"),
         ("products/seg_label/event_offsets", lambda v: v // 2, "semantic must have one row per voxel"),
         ("products/clust_label/values", lambda v: v[::-1], "with the coordinates of 'data'"),
         ("products/clust_label/values", lambda v: v[:, :4], "with the coordinates of 'data'"),

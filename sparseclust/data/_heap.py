@@ -1,0 +1,68 @@
+"""Rows of variable length: a check of where HDF5 keeps them, which it follows blindly."""
+
+import os
+import struct
+from typing import Any
+
+_REFERENCE = struct.Struct("<IQI")  # length of the row, address of its collection, place in there
+_COLLECTION = struct.Struct("<4sB3xQ")  # signature, version, size with this header
+_OBJECT = struct.Struct("<HHIQ")  # place (0: the rest is free), count, nothing, size without padding
+
+
+def check_row(file: Any, dataset: Any, index: int) -> None:
+    """Raise where HDF5 would not come back from reading a row of variable length.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open, on disk.
+    dataset : h5py.Dataset
+        One row of variable length per event.
+    index : int
+
+    Raises
+    ------
+    ValueError
+        If the rows that lie beside this one do not follow one another to the end of their collection.
+
+    Notes
+    -----
+    HDF5 walks through the collection of a row without looking whether it gets anywhere, so a zeroed or
+    shifted one is an endless loop. The layout is that of the file format specification, "Global Heap";
+    references in compressed chunks are not checked.
+    """
+    place = _reference_offset(file, dataset, index)
+    if place is None:
+        return
+    handle = file.id.get_vfd_handle()
+    length, start, _ = _unpacked(handle, _REFERENCE, place)
+    if length == 0:
+        return
+    signature, version, size = _unpacked(handle, _COLLECTION, start)
+    if signature != b"GCOL" or version != 1:
+        raise ValueError("its rows are not where the file says")
+    at, end = start + _COLLECTION.size, start + size
+    while end - at >= _OBJECT.size:
+        number, _, _, size = _unpacked(handle, _OBJECT, at)
+        step = _OBJECT.size + -(-size // 8) * 8 if number else size
+        if step < _OBJECT.size or step > end - at:
+            raise ValueError("its rows do not follow one another")
+        at += step
+
+
+def _reference_offset(file: Any, dataset: Any, index: int) -> int | None:
+    """Where in the file the reference of a row is, or None if it cannot be told."""
+    if file.userblock_size or file.id.get_create_plist().get_sizes() != (8, 8):
+        return None
+    first, start = 0, dataset.id.get_offset()
+    if dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() == 0:
+        first = index - index % dataset.chunks[0]
+        start = dataset.id.get_chunk_info_by_coord((first,)).byte_offset
+    return None if start is None else start + (index - first) * _REFERENCE.size
+
+
+def _unpacked(handle: int, form: struct.Struct, offset: int) -> tuple[Any, ...]:
+    data = os.pread(handle, form.size, offset) if offset < 2**63 - form.size else b""
+    if len(data) < form.size:
+        raise ValueError("its rows lie beyond the end of the file")
+    return form.unpack(data)
