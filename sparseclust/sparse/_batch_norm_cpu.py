@@ -57,16 +57,16 @@ class _NormAct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = [t for t, needed in zip(ctx.saved_tensors, ctx.needs_input_grad) if needed]
+        saved = ctx.saved_tensors  # once only: torch.utils.checkpoint hands them out one time
+        wanted = [t for t, needed in zip(saved, ctx.needs_input_grad) if needed]
         if torch.is_grad_enabled():  # somebody differentiates once more
-            found = iter(torch.autograd.grad(_by_torch(ctx), wanted, upper, create_graph=True))
+            found = iter(torch.autograd.grad(_by_torch(ctx, *saved), wanted, upper, create_graph=True))
         else:
-            found = (t for t, needed in zip(_gradients(ctx, upper), ctx.needs_input_grad) if needed)
+            found = (t for t, needed in zip(_gradients(ctx, upper, *saved), ctx.needs_input_grad) if needed)
         return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), *[None] * 4
 
 
-def _by_torch(ctx: Any) -> Tensor:
-    x, weight, bias = ctx.saved_tensors
+def _by_torch(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     moments, eps, slope, own = ctx.constants
     mean, variance = (None, None) if own else (torch.from_numpy(a).to(x.dtype) for a in moments)
     out = functional.batch_norm(x, mean, variance, weight, bias, training=own, eps=eps)
@@ -74,9 +74,10 @@ def _by_torch(ctx: Any) -> Tensor:
 
 
 @np.errstate(all="ignore")
-def _gradients(ctx: Any, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _gradients(
+    ctx: Any, upper: Tensor, x: Tensor, weight: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the rows, the weight and the bias."""
-    x, weight, bias = ctx.saved_tensors
     (mean, variance), eps, slope, own = ctx.constants
     scale, shift = _coefficients(weight, bias, (mean, variance), eps)
     rows, uppers = (t.detach().contiguous().numpy() for t in (x, upper))

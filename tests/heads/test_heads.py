@@ -45,6 +45,14 @@ def test_an_untrained_offset_is_the_voxel_centre_in_the_unit_volume():
     assert free(corners).tolist() == [[0.0] * 3] * 2
 
 
+def test_coarse_voxels_lie_at_their_centres():
+    head = EmbeddingHead(8, spatial_size=(4, 8, 16))
+    torch.nn.init.zeros_(head.linear.weight)
+    torch.nn.init.zeros_(head.linear.bias)
+    x = SparseTensor(torch.randn(1, 8), torch.tensor([[0, 1, 1, 1]]), stride=(2, 4, 1))
+    assert head(x).tolist() == [[0.5, 0.5, -0.8125]]
+
+
 def test_embedding_axes_beyond_the_image_get_no_coordinate():
     x = features(ndim=2)
     head = EmbeddingHead(8, spatial_size=16, dim=4)
