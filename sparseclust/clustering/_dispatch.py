@@ -39,8 +39,11 @@ def first_tensor(*values: Any) -> Any:
 
 
 def stays_on_device(backend: str, tensor: Any) -> bool:
-    """Whether a backend works on tensors where they are, rather than on the arrays of the host."""
-    return backend == "torch" or (backend == "auto" and tensor.device.type != "cpu")
+    """Whether a backend works on tensors where they are, rather than on the arrays of the host.
+
+    Left to itself on CUDA alone: the labels need float64, which not every other device has.
+    """
+    return backend == "torch" or (backend == "auto" and tensor.is_cuda)
 
 
 def on_host(values: Array) -> npt.NDArray[Any]:

@@ -217,7 +217,8 @@ def refine(
 
     Notes
     -----
-    Meant for the clusters of :func:`cluster_embeddings`, whose balls ignore where voxels lie. Order and
+    Meant for the clusters of :func:`cluster_embeddings`, whose balls ignore where voxels lie;
+    ``sparseclust.pipeline.Predictor(refine=True)`` applies it. Only for instances without gaps. Order and
     defaults are those that ``benchmarks/bench_repairs.py`` found best over usual and crowded simulated events
     taken together. A smaller ``affinity`` mends more showers and lone tracks, a larger one keeps more of the
     tracks apart that meet at a vertex. The clusters of :class:`AffinityGraphClusterer` are connected by

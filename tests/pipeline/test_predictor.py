@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer, neighbour_edges, refine
-from sparseclust.data import Event, EventStore, VoxelInputs
+from sparseclust.data import Event, EventStore, VoxelInputs, coalesce_event, collate_events
 from sparseclust.models import create_model, spice
-from sparseclust.pipeline import Predictor, write_predictions
+from sparseclust.pipeline import Predictor, assemble, write_predictions
 from sparseclust.testing import random_event
 
 SIZE = 64
@@ -131,6 +131,22 @@ def test_tensors_are_clustered_where_they_are(rng, monkeypatch):
     on_tensors = _predictor(GaussianKernelClusterer(thresholds, backend="torch"))
     for p, labels in zip(on_tensors.predict(events), expected):
         np.testing.assert_array_equal(p.labels, labels)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(
+    "clusterer", [GaussianKernelClusterer(dict.fromkeys(range(4), 0.3)), AffinityGraphClusterer()]
+)
+def test_outputs_on_the_gpu_get_the_labels_of_the_host(rng, clusterer):
+    inputs = VoxelInputs(SIZE)
+    events = [coalesce_event(random_event(rng, spatial_size=SIZE))[0] for _ in range(3)]
+    batch = collate_events(events, inputs=inputs)
+    with torch.inference_mode():
+        outputs = _model().eval()(batch.tensor)
+    labels = assemble(clusterer, outputs, batch)
+    moved = {name: values.cuda() for name, values in outputs.items()}
+    assert np.array_equal(assemble(clusterer, moved, batch.to("cuda")), labels)
 
 
 def test_refined_labels_are_those_that_refine_makes(rng, tmp_path):
