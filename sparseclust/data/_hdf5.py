@@ -47,6 +47,12 @@ def open_hdf5(path: Path) -> Any:
         return h5py.File(str(path), "r", locking="best-effort")
 
 
+def _identity(file: Any) -> tuple[int, int, int]:
+    # Of the open file, not of its name, behind which there may be another one by now.
+    found = os.fstat(file.id.get_vfd_handle())
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class Hdf5Events(EventSequence):
     """Base of the readers: opens the file on first use, once per process.
 
@@ -60,7 +66,7 @@ class Hdf5Events(EventSequence):
         self._process = -1
         with open_hdf5(self.path) as file, faults_named(str(self.path)):
             self._length = self._inspect(file)
-            self._stamp = self._state()
+            self._stamp = _identity(file)
 
     @abstractmethod
     def _inspect(self, file: Any) -> int:
@@ -81,14 +87,10 @@ class Hdf5Events(EventSequence):
 
     def _opened(self) -> Any:
         file = open_hdf5(self.path)
-        if self._state() != self._stamp:
+        if _identity(file) != self._stamp:
             file.close()
             raise ValueError(f"{self.path}: the file has changed since this reader was made; make a new one")
         return file
-
-    def _state(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_size, found.st_mtime_ns
 
     def _dataset(self, name: str) -> Any:
         # Kept open: closing a data set throws its cache of chunks away.

@@ -75,8 +75,8 @@ class PilarnetFile(Hdf5Events):
     them. An event that tests one version may be a training event of the other.
 
     A truncated file is always noticed. The layout has no checksums: changed bytes are noticed where the rows
-    no longer make sense. HDF5 itself does not come back from some damage to its bookkeeping of the rows, which
-    is therefore looked at first (unless a row's place is in a compressed chunk).
+    no longer make sense. HDF5 itself does not come back from some damage to its bookkeeping of the rows,
+    which is therefore looked at first (unless a row's place is in a compressed chunk).
 
     The layout does not say whether a cluster row has 5 or 6 numbers. The right width always makes
     sum(n_points) equal to N; where the wrong one does so too (an event without clusters, or a coincidence),

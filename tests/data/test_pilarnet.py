@@ -305,10 +305,8 @@ def test_rows_that_do_not_follow_one_another(tmp_path, points, chunks):
     at = data.index(points(200, seed=1).tobytes())
     data[at - 16 : at] = bytes(16)
     path.write_bytes(data)
-    reader = PilarnetFile(path)
-    assert len(reader[0]) == len(reader[2]) == 200
     with pytest.raises(ValueError, match=r"events\.h5: event 1: 'point': its rows do not follow one another"):
-        reader[1]
+        PilarnetFile(path)[1]
 
 
 def test_reads_only_what_is_asked_for(write_pilarnet, tables, monkeypatch):
