@@ -2,6 +2,7 @@
 
 Outputs are compared first. Engines take turns in one process; times are medians, CPU time on one thread
 by default, so a busy machine changes them little; ``--threads 2`` prints wall time instead.
+"spconv" is spconv's products on our kernel maps, "spconv (its own network)" the same network from its layers.
 With THP_MEM_ALLOC_ENABLE=1 torch takes huge pages, which matters from about 10^6 voxels.
 Run: python benchmarks/bench_sparse.py [--quick] [--threads N]
 """
@@ -10,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +27,8 @@ from sparseclust.sparse import (
     use_engine,
 )
 
-ENGINES = [name for name, state in available_engines().items() if state == "ok"]
+ENGINES = [name for name, state in available_engines().items() if state == "ok" and name != "triton"]
+OWN = "spconv (its own network)"
 clock = time.process_time
 
 
@@ -42,6 +45,7 @@ def main() -> None:
     check_equality(track_voxels(2, 1000))
     time_maps([10**4] if quick else [10**4, 10**5, 10**6])
     time_layers(track_voxels(4, 2000 if quick else 10_000))
+    measure_memory(10**5 if quick else 10**6)
     time_scaling([10**4, 10**5] if quick else [10**4, 10**5, 10**6])
     for size in (2000,) if quick else (2000, 10_000, 50_000):
         for filters in (16,) if quick else (16, 32):
@@ -89,6 +93,27 @@ def check_equality(coords: Tensor) -> None:
         )
         assert worst < 1e-3, (engine, worst)
         print(f"outputs and gradients, {engine} against torch: largest relative difference {worst:.1e}")
+    if "spconv" in ENGINES:
+        check_own_network(net, feats.double(), coords)
+
+
+def check_own_network(net: UResNet, feats: Tensor, coords: Tensor) -> None:
+    own, net = spconv_network(net).double(), net.double()
+    ours, theirs = net(SparseTensor(feats, coords)).feats, own(feats, coords)
+    ours.square().sum().backward()
+    theirs.square().sum().backward()
+    a, b = net.encoder.stem.weight.grad, own.stem.weight.grad  # everything else lies on the way to the stem
+    b = b.permute(1, 2, 3, 4, 0).reshape(a.shape)
+    worst = max(float((x - y).abs().max() / y.abs().max()) for x, y in ((ours, theirs), (a, b)))
+    assert worst < 1e-9, worst
+    print(f"output and gradient of the stem, float64, numba against {OWN}: {worst:.1e}")
+
+
+def spconv_network(net: UResNet) -> torch.nn.Module:
+    from _spconv_network import SpconvUResNet, train_on_cpu  # spconv is not everywhere
+
+    train_on_cpu()
+    return SpconvUResNet(net)
 
 
 def time_maps(sizes: list[int]) -> None:
@@ -96,7 +121,7 @@ def time_maps(sizes: list[int]) -> None:
     for size in sizes:
         coords = track_voxels(1, size)
         pairs = len(submanifold_map(coords, 3).source)
-        builds = [lambda e=e, b=b: on(e, b) for e in ENGINES for b in map_builders(coords)]
+        builds = [lambda e=e, b=b: with_engine(e, b) for e in ENGINES for b in map_builders(coords)]
         times = interleaved(builds, repeat=5)
         for i, engine in enumerate(ENGINES):
             print(f"  {engine:18}{size:9,}{pairs:10,}{times[2 * i]:18.1f}{times[2 * i + 1]:14.1f}")
@@ -121,7 +146,9 @@ def time_layers(coords: Tensor) -> None:
         def conv(feats=feats, weight=weight) -> Tensor:
             return sparse_conv(feats, weight, kernel_map)
 
-        base, *times = interleaved([plain, *(lambda e=e, c=conv: on(e, c) for e in ENGINES)], repeat=9)
+        base, *times = interleaved(
+            [plain, *(lambda e=e, c=conv: with_engine(e, c) for e in ENGINES)], repeat=9
+        )
         print(
             f"  {channels:3} channels: products {base:.1f}",
             *(f"| {e} {t:.1f} ({t / base:.2f})" for e, t in zip(ENGINES, times)),
@@ -144,31 +171,65 @@ def time_scaling(sizes: list[int], channels: int = 32) -> None:
         print(f"  {size:9,} voxels {1e3 * took / size:.2f}")
 
 
+def measure_memory(size: int, channels: int = 32) -> None:
+    """Peak of the resident memory while a map is built and one layer runs forward and backward."""
+    coords = track_voxels(max(1, size // 10_000), min(size, 10_000))
+    weight = torch.randn(27, channels, channels, requires_grad=True)
+    feats, pairs = (
+        torch.randn(len(coords), channels, requires_grad=True),
+        len(submanifold_map(coords, 3).source),
+    )
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident("VmRSS")
+    sparse_conv(feats, weight, submanifold_map(coords, 3)).sum().backward()
+    used = resident("VmHWM") - before
+    rows = 4 * channels * len(coords)
+    print(
+        f"\nmemory of a map and a layer, {channels} channels, forward + backward, {len(coords):,} voxels: "
+        f"{used / 1e6:.0f} MB beyond the input; output, two gradients and 16 bytes per pair are "
+        f"{(3 * rows + 16 * pairs) / 1e6:.0f} MB"
+    )
+
+
+def resident(name: str) -> int:
+    """Bytes of this process in memory, now (VmRSS) or at most so far (VmHWM)."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
+
+
 def time_network(coords: Tensor, filters: int) -> None:
     torch.manual_seed(0)
     net, feats = UResNet(4, base_channels=filters), torch.rand(len(coords), 4)
 
-    def forward() -> Tensor:
+    def ours() -> Tensor:
         return net(SparseTensor(feats, coords)).feats
 
-    def inference() -> None:
-        with torch.no_grad():
-            forward()
-
-    def training() -> None:
-        forward().square().mean().backward()
-
+    passes = {engine: lambda engine=engine: with_engine(engine, ours) for engine in ENGINES}
+    if "spconv" in ENGINES:
+        own = spconv_network(net)
+        passes[OWN] = lambda: own(feats, coords)
+        expected = ours()
+        assert (passes[OWN]() - expected).abs().max() < 1e-4 * expected.abs().max()
     print(f"\nU-ResNet depth 5, {filters} filters, {len(coords):,} voxels in 4 events, ms")
-    works = [lambda e=e, w=w: on(e, w) for e in ENGINES for w in (inference, training)]
+    works = [lambda f=f, w=w: w(f) for f in passes.values() for w in (inference, training)]
     times = interleaved(works, repeat=5)
-    for i, engine in enumerate(ENGINES):
-        print(f"  {engine:10} forward {times[2 * i]:7.0f}   forward + backward {times[2 * i + 1]:7.0f}")
+    for i, name in enumerate(passes):
+        print(f"  {name:25} forward {times[2 * i]:7.0f}   forward + backward {times[2 * i + 1]:7.0f}")
+
+
+def inference(forward: Callable[[], Tensor]) -> None:
+    with torch.no_grad():
+        forward()
+
+
+def training(forward: Callable[[], Tensor]) -> None:
+    forward().square().mean().backward()
 
 
 # ------------------------------------------------------------------------------------------------ timing
-def on(engine: str, work: Callable[[], object]) -> None:
+def with_engine(engine: str, work: Callable[[], Tensor]) -> Tensor:
     with use_engine(engine):
-        work()
+        return work()
 
 
 def interleaved(works: list[Callable[[], object]], *, repeat: int) -> list[float]:
