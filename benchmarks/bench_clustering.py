@@ -1,8 +1,10 @@
-"""Clusterers against their peers: equal labels first, then medians of wall time in one process.
+"""Clusterers against their peers: equal labels first, then medians of times in one process.
 
-Run ``python benchmarks/bench_clustering.py [--quick]``. Set OMP_NUM_THREADS=1 to compare one thread with one.
-Peers: the loop of the 2020 code in NumPy, scikit-learn's DBSCAN and HDBSCAN, and fast_hdbscan where it is
-installed. The HDBSCANs solve another problem on the same points: only their time is compared.
+Run ``python benchmarks/bench_clustering.py [--quick] [--clock cpu]``. Set OMP_NUM_THREADS=1 and
+NUMBA_NUM_THREADS=1 to compare one thread with one; on a busy machine the processor's time says more than that
+of the wall. Peers: the loop of the 2020 code in NumPy, SPINE's SPICEClusterer and fast_hdbscan where they are
+installed, scikit-learn's DBSCAN and HDBSCAN. The HDBSCANs solve another problem on the same points: only
+their time is compared.
 """
 
 import argparse
@@ -10,12 +12,15 @@ import ctypes
 import functools
 import importlib.util
 import math
+import os
 import statistics
 import sys
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from sklearn.cluster import DBSCAN, HDBSCAN
@@ -29,6 +34,8 @@ from sparseclust.clustering import (
 )
 
 Row = tuple[str, str, float, float]
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+clock = time.perf_counter
 
 
 def numpy_loop(x: Any, margins: Any, seediness: Any, s0: float, p0: float) -> Any:
@@ -60,12 +67,12 @@ def tracks(n: int, rng: np.random.Generator) -> Any:
 
 
 def seconds(run: Callable[[], Any], repeats: int) -> float:
-    """Median wall time."""
+    """Median time."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times)
 
 
@@ -88,6 +95,43 @@ def against_loop(n: int, k: int, rng: np.random.Generator, repeats: int) -> list
         (f"greedy, {name}", "numpy loop", seconds(ours, repeats), peer),
         (f"greedy, {name}", "argsort", seconds(ours, repeats), sort),
     ]
+
+
+def spine_clusterer(assign_all: bool) -> Callable[[Any, Any, Any], Any]:
+    """SPINE's clusterer on arrays; the backend of sparse convolutions, never called, is a stand-in."""
+    os.environ["SPINE_SPARSE_BACKEND"] = "unused"
+    backend = types.ModuleType("spine.model.sparse.backends.unused")
+    backend.module = lambda name: torch.nn.Module
+    sys.modules[backend.__name__] = backend
+    from spine.data import TensorBatch
+    from spine.model.spice.cluster import SPICEClusterer
+
+    clusterer = SPICEClusterer([0], seed_threshold=0.5, min_size=1, assign_all=assign_all)
+
+    def run(*arrays: Any) -> Any:
+        n = len(arrays[0])
+        columns = [torch.from_numpy(a.reshape(n, -1)) for a in (*arrays, np.zeros(n))]
+        clusters, _ = clusterer(*(TensorBatch(c, torch.tensor([n])) for c in columns))
+        labels = np.full(n, -1)
+        for k, rows in enumerate(clusters.index_list):
+            labels[rows] = k
+        return labels
+
+    return run
+
+
+def against_spine(n: int, k: int, rng: np.random.Generator, repeats: int) -> list[Row]:
+    """Greedy clusters against SPINE's, which follow the same rules."""
+    arrays = event(n, k, rng)
+    rows = []
+    for leftover in ("noise", "nearest"):
+        ours = functools.partial(cluster_embeddings, *arrays, seed_threshold=0.5, leftover=leftover)
+        theirs = functools.partial(spine_clusterer(assign_all=leftover == "nearest"), *arrays)
+        if not np.array_equal(ours(), theirs()):
+            raise SystemExit(f"labels differ from SPINE's: {leftover}, {n} points")
+        name = f"greedy, {leftover}, {n} points, {ours().max() + 1} clusters"
+        rows.append((name, "SPINE", seconds(ours, repeats), seconds(theirs, 1)))
+    return rows
 
 
 def worst_cases(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
@@ -167,7 +211,14 @@ def on_tensors(events: int, device: str, rng: np.random.Generator, repeats: int)
     host = functools.partial(cluster_embeddings, *arrays, group=group, seed_threshold=0.5)
     if not np.array_equal(ours(), host()):
         raise SystemExit(f"labels differ between torch on {device} and numba")
-    return [(f"torch on {device}, {events} events", "numba", seconds(ours, repeats), seconds(host, repeats))]
+    on_host = seconds(host, repeats)
+    threads, numba.config.NUMBA_NUM_THREADS = numba.config.NUMBA_NUM_THREADS, 1
+    one = seconds(host, repeats)
+    numba.config.NUMBA_NUM_THREADS = threads
+    return [
+        (f"torch on {device}, {events} events", "numba", seconds(ours, repeats), on_host),
+        (f"{len(host())} points in {events} events, {threads} threads", "one thread", on_host, one),
+    ]
 
 
 def peak_bytes(run: Callable[[], Any]) -> float:
@@ -186,9 +237,13 @@ def peak_bytes(run: Callable[[], Any]) -> float:
 
 
 def growth(sizes: tuple[int, ...], rng: np.random.Generator, repeats: int) -> None:
-    """Time over size at constant density, its exponent, and memory at the largest size."""
+    """Time over size at constant density, its exponent, and memory at the largest size.
+
+    Rows come in no order, so any algorithm moves each of them to its neighbours at least once: "gather" is that
+    alone, a copy of the embeddings in another order. How it grows is a matter of the machine's caches.
+    """
     kinds = {"greedy": {}, "argmax": {"assignment": "argmax"}, "nearest": {"leftover": "nearest"}}
-    times: dict[str, list[float]] = {name: [] for name in (*kinds, "argsort")}
+    times: dict[str, list[float]] = {name: [] for name in (*kinds, "argsort", "gather")}
     for n in sizes:
         x, margins, seediness = event(n, n // 100, rng)
         runs = {
@@ -196,6 +251,7 @@ def growth(sizes: tuple[int, ...], rng: np.random.Generator, repeats: int) -> No
             for name, options in kinds.items()
         }
         runs["argsort"] = functools.partial(np.argsort, -seediness, kind="stable")
+        runs["gather"] = functools.partial(np.take, x, rng.permutation(n), axis=0)
         for name, run in runs.items():
             times[name].append(seconds(run, repeats))
     for name, found in times.items():
@@ -229,31 +285,39 @@ def own_times(n: int, rng: np.random.Generator, repeats: int) -> list[Row]:
     edges = neighbour_edges(coords)
     affinity = rng.random(edges.shape[1]) ** 0.2
     graph = functools.partial(AffinityGraphClusterer().fit_predict, edges, affinity, n=len(coords))
-    name = f"{len(coords)} voxels, {edges.shape[1]} edges"
-    return [
-        (f"neighbour_edges, {name}", "-", seconds(lambda: neighbour_edges(coords), repeats), float("nan")),
-        (
-            f"connected_components, {name}",
-            "-",
-            seconds(lambda: connected_components(coords), repeats),
-            float("nan"),
-        ),
-        (f"affinity graph, {name}", "-", seconds(graph, repeats), float("nan")),
-    ]
+    shuffled = rng.permutation(coords)
+    runs = {
+        "neighbour_edges": lambda: neighbour_edges(coords),
+        "neighbour_edges, rows shuffled": lambda: neighbour_edges(shuffled),
+        "neighbour_edges, k = 6": lambda: neighbour_edges(coords, k=6),
+        "connected_components": lambda: connected_components(coords),
+        "affinity graph": graph,
+    }
+    size = f"{len(coords)} voxels, {edges.shape[1]} edges"
+    return [(f"{name}, {size}", "-", seconds(run, repeats), float("nan")) for name, run in runs.items()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes only, a few seconds")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of torch")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="time of the wall or of the processor"
+    )
     options = parser.parse_args()
+    global clock
+    clock = CLOCKS[options.clock]
     quick = options.quick
     rng = np.random.default_rng(7)
     repeats = 3 if quick else 9
-    if importlib.util.find_spec("fast_hdbscan") is None:
-        print("fast_hdbscan: not installed")
+    for peer in ("fast_hdbscan", "spine"):
+        if importlib.util.find_spec(peer) is None:
+            print(f"{peer}: not installed")
     rows = against_loop(3_500, 27, rng, repeats)
     rows += [] if quick else against_loop(100_000, 1_000, rng, repeats)
+    if importlib.util.find_spec("spine"):
+        rows += against_spine(3_500, 27, rng, repeats)
+        rows += [] if quick else against_spine(20_000, 200, rng, repeats)
     rows += on_tensors(4 if quick else 64, options.device, rng, 3)
     rows += against_hdbscan(3_500 if quick else 20_000, 27 if quick else 200, rng)
     rows += worst_cases(2_000 if quick else 100_000, rng, repeats)
@@ -261,9 +325,9 @@ def main() -> None:
     rows += against_dbscan(3_500, rng, repeats)
     rows += [] if quick else against_dbscan(100_000, rng, repeats)
     rows += own_times(10_000 if quick else 1_000_000, rng, 3)
-    print(f"{'case':60} {'peer':>12} {'ours ms':>10} {'peer ms':>10} {'ratio':>8}")
+    print(f"{'case':70} {'peer':>12} {'ours ms':>10} {'peer ms':>10} {'ratio':>8}")
     for case, peer, ours, theirs in rows:
-        print(f"{case:60} {peer:>12} {ours * 1e3:10.2f} {theirs * 1e3:10.2f} {theirs / ours:8.2f}")
+        print(f"{case:70} {peer:>12} {ours * 1e3:10.2f} {theirs * 1e3:10.2f} {theirs / ours:8.2f}")
     growth((1_000, 10_000) if quick else (10_000, 100_000, 1_000_000), rng, repeats)
 
 

@@ -179,6 +179,10 @@ def cluster_embeddings(
     many dimensions are the worst case: most of those in the cells near a ball are not in it, and the time
     grows with their square.
 
+    Where there is enough work, backend ``"numba"`` shares the groups among threads: as many as the variable
+    NUMBA_NUM_THREADS says, else one per core of the process; one in workers of a DataLoader or of a pool of
+    processes. Labels do not depend on their number.
+
     Particles that do not touch need not compete for seeds: as ``group``, the labels
     ``connected_components(coords, group=group)`` keep apart the connected pieces of each event and class.
 
