@@ -239,8 +239,8 @@ def peak_bytes(run: Callable[[], Any]) -> float:
 def growth(sizes: tuple[int, ...], rng: np.random.Generator, repeats: int) -> None:
     """Time over size at constant density, its exponent, and memory at the largest size.
 
-    Rows come in no order, so any algorithm moves each of them to its neighbours at least once: "gather" is that
-    alone, a copy of the embeddings in another order. How it grows is a matter of the machine's caches.
+    Rows come in no order, so any algorithm moves each of them to its neighbours at least once: "gather" is
+    that alone, a copy of the embeddings in another order. How it grows is a matter of the machine's caches.
     """
     kinds = {"greedy": {}, "argmax": {"assignment": "argmax"}, "nearest": {"leftover": "nearest"}}
     times: dict[str, list[float]] = {name: [] for name in (*kinds, "argsort", "gather")}
