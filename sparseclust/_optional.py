@@ -44,9 +44,12 @@ def available(package: str) -> bool:
 
 
 def why_unavailable(module: str) -> str | None:
-    """Import ``module`` and return ``None``, or one line that says why it cannot be imported."""
+    """Import ``module``, or call ``"module:function"``; return ``None``, or one line on why that fails."""
+    name, _, function = module.partition(":")
     try:
-        importlib.import_module(module)
+        imported = importlib.import_module(name)
+        if function:
+            getattr(imported, function)()
     except (ImportError, OSError, RuntimeError) as error:  # a broken wheel fails in any of these ways
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
     return None

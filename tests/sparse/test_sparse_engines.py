@@ -17,9 +17,8 @@ CPU = torch.device("cpu")
 def test_available_engines_are_ok_or_say_why_not():
     engines = available_engines()
     assert engines["torch"] == engines["numba"] == "ok"
-    for name, state in engines.items():
-        if state == "ok":
-            assert load_engine(name).name == name
+    for name in engines:
+        assert load_engine(name).name == name
 
 
 def test_the_default_follows_the_device():

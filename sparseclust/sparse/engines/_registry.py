@@ -14,16 +14,16 @@ from sparseclust.sparse.engines._protocol import Engine
 
 # Triton runs its kernels as Python, on the CPU too, when it is told to before it is imported.
 _TRITON_DEVICES = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
-# name -> module that holds ``engine``, package it needs, device types it runs on (none named: all).
+# name -> module that holds ``engine``, package it needs or function that imports it, device types it runs on
+# (none named: all).
 _ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "torch": ("sparseclust.sparse.engines._torch", "torch", ()),
     "numba": ("sparseclust.sparse.engines._numba", "numba", ("cpu",)),
     "triton": ("sparseclust.sparse.engines._triton", "triton", _TRITON_DEVICES),
     "spconv": ("sparseclust.sparse.engines._spconv", "spconv.pytorch", ("cpu", "cuda")),
-    # Not named by its package, which cannot be imported as it is where there is no CUDA device.
     "torchsparse": (
         "sparseclust.sparse.engines._torchsparse",
-        "sparseclust.sparse.engines._torchsparse",
+        "sparseclust.sparse.engines._torchsparse:products",
         ("cpu",),
     ),
 }

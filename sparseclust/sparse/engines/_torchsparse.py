@@ -1,6 +1,7 @@
 """Adapter: products by torchsparse 2.1, on our own kernel maps."""
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Iterator
 from typing import Any
@@ -33,13 +34,15 @@ class TorchsparseEngine(TorchEngine):
             weight, counts = nn.functional.pad(weight, (0, 0, 0, 0, 0, 1)), nn.functional.pad(counts, (0, 1))
         table = torch.stack([pairs.source, pairs.target], dim=1).int()
         out = feats.new_empty(n_target, weight.shape[2])
-        _backend.conv_forward_gather_scatter_cpu(
+        products().conv_forward_gather_scatter_cpu(
             feats.contiguous(), out, weight.contiguous(), table, counts, False
         )
         return out
 
 
-def _import_backend() -> Any:
+@functools.cache
+def products() -> Any:
+    """Import the compiled part of torchsparse, also where there is no CUDA device."""
     if not available("torchsparse"):
         raise MissingPackageError(
             "the package 'torchsparse' is not installed; it is not on PyPI, and the page on engines of the "
@@ -60,5 +63,4 @@ def _some_capability() -> Iterator[None]:
         torch.cuda.get_device_capability = asked
 
 
-_backend = _import_backend()
 engine = TorchsparseEngine()
