@@ -4,6 +4,7 @@ On the CPU the kernels are interpreted, which Triton has to know before it is im
 """
 
 import os
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -73,15 +74,37 @@ def agree(kernel_map: KernelMap, n_in: int, n_out: int, dtype: torch.dtype) -> N
         assert (one - exact).abs().max() <= TOLERANCE[dtype] * exact.abs().max()
 
 
+def maps_agree(build: Callable[[], tuple[Tensor, KernelMap]]) -> None:
+    found = []
+    for name in ("torch", "triton"):
+        with use_engine(name):
+            found.append(build())
+    assert torch.equal(found[0][0], found[1][0])
+    for field in ("source", "target", "splits"):
+        assert torch.equal(getattr(found[0][1], field), getattr(found[1][1], field))
+
+
 @pytest.mark.parametrize("size", [3, (2, 1, 4), (1, 5, 1)])
-def test_its_maps_are_the_reference(make_coords, size):
+def test_submanifold_maps_are_the_reference(make_coords, size):
     for coords in (make_coords(3, batch=2, low=-3), track(1), track(0), track(1100).flip(0)):
-        maps = []
-        for name in ("torch", "triton"):
-            with use_engine(name):
-                maps.append(submanifold_map(coords.to(DEVICE), size, dilation=(1, 2, 1)))
-        for field in ("source", "target", "splits"):
-            assert torch.equal(getattr(maps[0], field), getattr(maps[1], field))
+        here = coords.to(DEVICE)
+        maps_agree(lambda here=here: (here, submanifold_map(here, size, dilation=(1, 2, 1))))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"stride": 2},
+        {"stride": (2, 1, 3), "padding": (1, 0, 5)},
+        {"stride": 2, "dilation": 3},
+        {"stride": 2, "kernel_size": 3, "padding": 1},
+        {"stride": 3, "kernel_size": 2},
+    ],
+)
+def test_strided_maps_are_the_reference(make_coords, window):
+    for coords in (make_coords(3, batch=2, low=-3), track(1), track(0), track(99).flip(0)):
+        here = coords.to(DEVICE)
+        maps_agree(lambda here=here: strided_map(here, **window))
 
 
 def test_repeated_and_stray_voxels_are_refused():
@@ -89,6 +112,8 @@ def test_repeated_and_stray_voxels_are_refused():
     with use_engine("triton"):
         with pytest.raises(ValueError, match="coalesce"):
             submanifold_map(coords[[0, 1, 2, 1]], 3)
+        with pytest.raises(ValueError, match="coalesce"):
+            strided_map(coords[[0, 1, 2, 1]], 2)
         coords[:2, 1:] = torch.tensor([[-(2**31)], [2**31 - 1]])
         with pytest.raises(ValueError, match="64-bit"):
             submanifold_map(coords, 3)
@@ -100,7 +125,7 @@ def test_the_engine_is_available():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_map(make_coords, kind):
-    coords = make_coords(3, size=5, batch=2, low=-2)
+    coords = make_coords(3, size=4, batch=2, low=-2)
     agree(kinds(coords.to(DEVICE))[kind], 5, 4, torch.float32)
 
 
@@ -110,9 +135,9 @@ def test_any_number_of_channels_in_any_type(n_in, n_out, dtype):
     agree(strided_map(track(70).to(DEVICE), 2)[1], n_in, n_out, dtype)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_more_channels_than_a_tile(dtype):
-    agree(strided_map(track(4).to(DEVICE), 2)[1], 80, 136, dtype)
+@pytest.mark.parametrize(("n_in", "n_out", "dtype"), [(80, 17, torch.float32), (17, 136, torch.bfloat16)])
+def test_more_channels_than_a_tile(n_in, n_out, dtype):
+    agree(strided_map(track(4).to(DEVICE), 2)[1], n_in, n_out, dtype)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -184,6 +209,26 @@ def test_a_plan_is_made_once_per_map_and_direction(monkeypatch):
     assert sorted(made) == sorted([9, down.n_target])
 
 
+@pytest.mark.skipif(DEVICE == "cpu", reason="there is no device to wait for")
+def test_nothing_waits_for_the_device_once_the_maps_exist():
+    down = strided_map(track(99).to(DEVICE), 2)[1]
+    m = submanifold_map(track(99).to(DEVICE), 3)
+    feats = torch.randn(99, 8, device=DEVICE, requires_grad=True)
+    weights = [torch.randn(v, 8, 8, device=DEVICE, requires_grad=True) for v in (27, 8, 8)]
+
+    def step() -> None:
+        y = sparse_conv(sparse_conv(feats, weights[0], m), weights[1], down)
+        sparse_conv(y, weights[2], down.transposed()).sum().backward()
+
+    with use_engine("triton"):
+        step()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def test_differentiable_twice():
     m = strided_map(track(6).to(DEVICE), 2)[1]
     torch.manual_seed(0)
@@ -200,9 +245,9 @@ def test_differentiable_twice():
 
 
 def test_a_small_network(make_coords):
-    coords = torch.cat([track(16), make_coords(3, size=4, batch=1) + torch.tensor([1, -2, 0, 0])])
+    coords = torch.cat([track(16)[:, :3], make_coords(2, size=5, batch=1) + torch.tensor([1, -2, 0])])
     torch.manual_seed(0)
-    net = UResNet(3, base_channels=4, depth=2, reps=1).to(DEVICE)
+    net = UResNet(3, base_channels=4, depth=2, reps=1, ndim=2).to(DEVICE)
     values, upper = torch.randn(len(coords), 3), torch.randn(len(coords), net.out_channels)
     found = {}
     for name in ("torch", "triton"):

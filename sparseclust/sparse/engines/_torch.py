@@ -30,8 +30,8 @@ class TorchEngine:
 
     def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
         """Join each row with the offsets that leave the same remainder."""
-        cells, places = _divide(coords[:, 1:], stride)
-        shifts, wanted = _divide(offsets, stride)
+        cells, places = divide(coords[:, 1:], stride)
+        shifts, wanted = divide(offsets, stride)
         k, source = torch.nonzero(wanted[:, None].to(coords.device) == places, as_tuple=True)
         return _reached(torch.cat([coords[:, :1], cells], dim=1), -shifts, k, source)
 
@@ -86,7 +86,7 @@ def _blocks(splits: Tensor, centre: int) -> list[tuple[int, int, int]]:
     return [(k, a, b) for k, (a, b) in enumerate(itertools.pairwise(edges)) if b > a and k != centre]
 
 
-def _divide(voxels: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def divide(voxels: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Coarse cell of each voxel, and the number of its place in the cell."""
     cells = torch.empty_like(voxels)
     places = voxels.new_zeros(len(voxels), dtype=torch.int64)
@@ -98,9 +98,7 @@ def _divide(voxels: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 def _reached(rows: Tensor, shifts: Tensor, k: Tensor, source: Tensor) -> tuple[Tensor, Pairs]:
     """Sites ``rows[source] + shifts[k]``, each once and in order, and the pairs that lead there."""
-    box = Box.around(rows, shifts)
-    if min(box.lowest) < _INT32.min or max(box.highest) > _INT32.max:
-        raise ValueError(f"sites from {box.lowest} to {box.highest} do not fit int32: shift the volume")
+    box = Box.around_sites(rows, shifts)
     keys = box.keys(rows)[source] + box.steps(shifts).to(rows.device)[k]
     distinct, target = torch.unique(keys, return_inverse=True)
     code = k * len(distinct) + target
@@ -134,6 +132,14 @@ class Box(NamedTuple):
                 f"{low} to {high}); check for stray coordinates, or shift and crop the volume"
             )
         return cls(low, high, [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))])
+
+    @classmethod
+    def around_sites(cls, rows: Tensor, shifts: Tensor) -> "Box":
+        """As :meth:`around`, for rows that become coordinates."""
+        box = cls.around(rows, shifts)
+        if min(box.lowest) < _INT32.min or max(box.highest) > _INT32.max:
+            raise ValueError(f"sites from {box.lowest} to {box.highest} do not fit int32: shift the volume")
+        return box
 
     def keys(self, coords: Tensor) -> Tensor:
         """Return the key of each row."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sparseclust._optional import require
 from sparseclust.sparse.engines._protocol import Pairs
-from sparseclust.sparse.engines._torch import DUPLICATES, Box, TorchEngine
+from sparseclust.sparse.engines._torch import DUPLICATES, Box, TorchEngine, divide
 
 ROWS = 64  # output rows that are multiplied together, and share a list of offsets
 _COMPILED = (torch.float32, torch.bfloat16, torch.float16)
@@ -75,6 +76,29 @@ class TritonEngine(TorchEngine):
             source, target = order.new_empty(splits[-1]), order.new_empty(splits[-1])
             _kernels().list_pairs[grid](found, order, counts, ends, source, target, n, BLOCK=_THREADS)
         return Pairs(source, target, torch.tensor([0, *splits]))
+
+    def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
+        """Sort the coarse cells and number them; windows that are no cells go the way of the reference."""
+        n, volume, device = len(coords), len(offsets), coords.device
+        shifts, places = divide(offsets, stride)
+        if n == 0 or sorted(places.tolist()) != list(range(math.prod(stride))):
+            return super().strided_pairs(coords, offsets, stride)
+        cells, place = divide(coords[:, 1:], stride)
+        rows = torch.cat([coords[:, :1], cells], dim=1)
+        box = Box.around_sites(rows, -shifts)
+        k = places.argsort().to(device, non_blocking=True)[place]
+        keys = box.keys(rows) + box.steps(-shifts).to(device, non_blocking=True)[k]
+        ordered, by = torch.sort(keys)
+        number = torch.cat([by.new_zeros(1), (ordered[1:] != ordered[:-1]).cumsum(0)])
+        site = torch.empty_like(by).scatter_(0, by, number)
+        code, source = torch.sort(k * n + site)
+        edges = torch.searchsorted(code, n * torch.arange(1, volume + 1, device=device))
+        repeated = (code[1:] == code[:-1]).any()
+        *splits, last, twice = torch.cat([edges, number[-1:], repeated[None]]).tolist()
+        if twice:
+            raise ValueError(DUPLICATES)
+        distinct = keys.new_empty(last + 1).scatter_(0, site, keys)
+        return box.rows(distinct), Pairs(source, code.remainder(n), torch.tensor([0, *splits]))
 
     def plan(self, pairs: Pairs, n_target: int) -> Tensor:
         """Return the neighbour table of the targets, rows with the same offsets next to each other.
