@@ -86,11 +86,11 @@ def demo(
     )
     trained = Predictor.from_pretrained(output / "model.pt")
     print("3/4 predict and score unseen events")
-    report: list[tuple[str, Sequence[Prediction]]] = []
+    report: list[tuple[str, Prediction]] = []
     scores: dict[str, dict[str, Scorer]] = {}
     for name, sample in samples.items():
         predictions = list(progress(trained.predict(sample), total=len(sample), what=name))
-        report.append((name, predictions[:shown]))
+        report += [(f"{name}, event {i}", p) for i, p in enumerate(predictions[:shown])]
         if all(event.instance is not None for event in sample):
             scores[name] = _scores(trained, predictions, network, seed)
             print(f"\n{name}: {len(sample)} events\n{format_table(HEADERS, comparison_rows(scores[name]))}")

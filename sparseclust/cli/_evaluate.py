@@ -1,8 +1,10 @@
 """``sparseclust evaluate``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
@@ -18,6 +20,7 @@ from sparseclust.cli._tables import (
 )
 from sparseclust.data import Event, open_events
 from sparseclust.pipeline import Prediction, Predictor
+from sparseclust.training import Scorer
 from sparseclust.training import evaluate as evaluate_predictions
 
 
@@ -27,6 +30,7 @@ def evaluate(
     model: Path | None = None,
     report: Path | None = None,
     shown: int = 12,
+    show: Literal["worst", "first"] = "worst",
     batch_size: int = 8,
     device: str = "auto",
     label: Literal["fragment", "group", "interaction"] = "fragment",
@@ -43,7 +47,9 @@ def evaluate(
     report
         Write an interactive report here (.html).
     shown
-        How many events the report shows: the first ones.
+        How many events the report shows.
+    show
+        Which ones: the worst by their mean SBD over classes, or the first.
     batch_size
         Events per forward pass.
     device
@@ -70,8 +76,8 @@ def evaluate(
     for name in files:
         size = 768 if predictor is None else predictor.inputs.spatial_size
         events = open_events(name, label=label, spatial_size=size)
-        kept: list[Prediction] = []
-        predictions = _keep(_labelled(name, events, predictor), kept, shown if report else 0)
+        gallery = _Gallery(shown if report else 0, worst=show == "worst")
+        predictions = gallery.watch(_labelled(name, events, predictor))
         scores = evaluate_predictions(progress(predictions, total=len(events), what=Path(name).name))
         print(f"{name}: {len(events):,} {'event' if len(events) == 1 else 'events'}. {WEIGHTING}\n")
         print(format_table(HEADERS, comparison_rows(scores)))
@@ -81,7 +87,10 @@ def evaluate(
             target = report if len(files) == 1 else report.with_name(f"{report.stem}-{Path(name).stem}.html")
             source = Path(name).name
             write_comparison(
-                target, title=f"sparseclust on {source}", scores={source: scores}, events=[(source, kept)]
+                target,
+                title=f"sparseclust on {source}",
+                scores={source: scores},
+                events=gallery.entries(source),
             )
             print(f"report: {target}")
 
@@ -97,8 +106,30 @@ def _labelled(name: str, events: Sequence[Event], predictor: Predictor | None) -
     return (Prediction(event, event.extra["label"], {}) for event in events)
 
 
-def _keep(predictions: Iterator[Prediction], kept: list[Prediction], n: int) -> Iterator[Prediction]:
-    for prediction in predictions:
-        if len(kept) < n:
-            kept.append(prediction)
-        yield prediction
+class _Gallery:
+    """Some of the predictions that pass by: the first ones, or those with the lowest scores."""
+
+    def __init__(self, n: int, *, worst: bool) -> None:
+        self._n = n
+        self._worst = worst
+        self._kept: list[tuple[float, int, Prediction]] = []
+
+    def watch(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        """Pass predictions on and remember some; never more than one too many."""
+        for number, prediction in enumerate(predictions):
+            if self._n:
+                scorer = Scorer()
+                scorer.add(prediction.event, prediction.labels)
+                score = float(np.mean(scorer.table()["sbd"])) if len(scorer.table()) else np.nan
+                self._kept.append((score, number, prediction))
+                self._kept.sort(key=self._order)
+                del self._kept[self._n :]
+            yield prediction
+
+    def entries(self, source: str) -> list[tuple[str, Prediction]]:
+        """Titles and predictions, in order."""
+        return [(f"{source}, event {number}, SBD {score:.3f}", p) for score, number, p in self._kept]
+
+    def _order(self, entry: tuple[float, int, Prediction]) -> tuple[float, int]:
+        score, number, _ = entry
+        return (score if self._worst and not np.isnan(score) else np.inf if self._worst else 0.0, number)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from sparseclust.cli._tables import (
     HEADERS,
@@ -13,7 +16,7 @@ from sparseclust.cli._tables import (
 )
 from sparseclust.pipeline import Prediction
 from sparseclust.training import Scorer, dbscan_labels
-from sparseclust.vis import ReportTable, write_report
+from sparseclust.vis import ReportTable, plot_scores, plot_trends, write_report
 
 
 def write_comparison(
@@ -21,7 +24,7 @@ def write_comparison(
     *,
     title: str,
     scores: Mapping[str, Mapping[str, Scorer]],
-    events: Iterable[tuple[str, Sequence[Prediction]]],
+    events: Iterable[tuple[str, Prediction]],
     notes: Sequence[str] = (),
 ) -> None:
     """Write the report of an evaluation.
@@ -34,19 +37,14 @@ def write_comparison(
         Heading.
     scores : mapping of sample name to mapping of method name to Scorer
         The inner ones as :func:`sparseclust.training.evaluate` returns; may be empty.
-    events : iterable of (source, predictions)
-        Events to show, with the name of where they come from.
+    events : iterable of (title, prediction)
+        Events to show.
     notes : sequence of str
         Paragraphs above the tables.
     """
     shown = [
-        (
-            f"{source}, event {number}",
-            prediction.event,
-            {"sparseclust": prediction.labels, "DBSCAN": dbscan_labels(prediction.event)},
-        )
-        for source, predictions in events
-        for number, prediction in enumerate(predictions)
+        (heading, p.event, {"sparseclust": p.labels, "DBSCAN": dbscan_labels(p.event)})
+        for heading, p in events
     ]
     summary = [
         table
@@ -57,4 +55,17 @@ def write_comparison(
         )
     ]
     explained = [*notes, WEIGHTING, PARTICLES] if scores else notes
-    write_report(path, title=title, summary=summary, events=shown, notes=explained)
+    figures = [
+        plot
+        for name, methods in scores.items()
+        for plot in _plots(name, {method: scorer.table() for method, scorer in methods.items()})
+    ]
+    write_report(path, title=title, summary=summary, figures=figures, events=shown, notes=explained)
+
+
+def _plots(name: str, tables: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+    return [
+        plot_scores(tables, scores=("ari", "sbd", "f1"), title=f"{name}: distributions"),
+        plot_trends(tables, title=f"{name}: mean SBD by multiplicity"),
+        plot_trends(tables, against="n_points", title=f"{name}: mean SBD by size"),
+    ]

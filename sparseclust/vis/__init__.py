@@ -4,5 +4,14 @@ from sparseclust.vis._figures import plot_comparison, plot_event
 from sparseclust.vis._report import ReportTable, write_report
 from sparseclust.vis._scores import plot_scores
 from sparseclust.vis._thresholds import plot_thresholds
+from sparseclust.vis._trends import plot_trends
 
-__all__ = ["ReportTable", "plot_comparison", "plot_event", "plot_scores", "plot_thresholds", "write_report"]
+__all__ = [
+    "ReportTable",
+    "plot_comparison",
+    "plot_event",
+    "plot_scores",
+    "plot_thresholds",
+    "plot_trends",
+    "write_report",
+]

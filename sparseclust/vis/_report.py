@@ -48,6 +48,7 @@ def write_report(
     *,
     title: str,
     summary: Sequence[ReportTable] = (),
+    figures: Sequence[Any] = (),
     events: Iterable[ReportEvent] = (),
     notes: Sequence[str] = (),
 ) -> Path:
@@ -60,7 +61,9 @@ def write_report(
     title : str
         Heading of the page.
     summary : sequence of ReportTable
-        Tables above the viewer.
+        Tables at the top.
+    figures : sequence of plotly figures
+        Between tables and viewer, as :func:`plot_scores` and :func:`plot_trends` return them.
     events : iterable of (title, event, labels)
         Events of the viewer, as in :func:`plot_comparison`; classes can be switched off and all panels turn
         together.
@@ -107,6 +110,7 @@ def write_report(
         constants=_json(constants),
         notes="\n".join(f"<p>{html.escape(note)}</p>" for note in notes),
         tables="\n".join(_table(ReportTable(*table)) for table in summary),
+        figures="\n".join(_figure(figure) for figure in figures),
         events="\n".join(blocks),
         viewer="" if blocks else "hidden",
     )
@@ -138,6 +142,10 @@ def _event_block(number: int, title: str, event: Any, labels: Mapping[str, npt.A
     return f"{opening}{_json(data)}</script>"
 
 
+def _figure(figure: Any) -> str:
+    return f'<script type="application/json" class="figure">{_escape(figure.to_json())}</script>'
+
+
 def _pack(values: npt.NDArray[Any]) -> dict[str, Any]:
     """Pack an array as the base64 bytes of the smallest typed array that holds it, or a list of text."""
     dtype = "float32"
@@ -155,7 +163,10 @@ def _pack(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 def _json(data: Any) -> str:
     """Compact JSON that cannot end the script element it is written into."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return _escape(json.dumps(data, separators=(",", ":"), allow_nan=False))
+
+
+def _escape(text: str) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

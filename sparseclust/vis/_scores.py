@@ -12,7 +12,7 @@ from sparseclust.vis._points import class_name
 
 Backend = Literal["plotly", "matplotlib"]
 Table = npt.NDArray[Any]
-TITLES = {"ari": "ARI", "ami": "AMI", "purity": "purity", "efficiency": "efficiency", "sbd": "SBD"}
+TITLES = {"ari": "ARI", "ami": "AMI", "sbd": "SBD", "f1": "F1", "pq": "PQ"}
 
 
 def plot_scores(
@@ -77,7 +77,7 @@ def _defined(table: Table, score: str) -> tuple[npt.NDArray[np.int64], npt.NDArr
     return table["semantic"][keep], table[score][keep]
 
 
-def _colour(slot: int) -> str:
+def method_colour(slot: int) -> str:
     """Every other colour of the palette: the dark ones, which carry thin lines."""
     return PALETTE[2 * slot % len(PALETTE)]
 
@@ -98,7 +98,7 @@ def _plotly(tables: Mapping[str, Table], scores: Sequence[str], title: str | Non
                 legendgroup=name,
                 offsetgroup=name,
                 showlegend=column == 1,
-                marker={"color": _colour(slot), "size": 3},
+                marker={"color": method_colour(slot), "size": 3},
                 boxmean=True,
             )
             figure.add_trace(box, row=1, col=column)
@@ -116,7 +116,7 @@ def _matplotlib(tables: Mapping[str, Table], scores: Sequence[str], title: str |
     for axes, score in zip(panels, scores):
         for slot, (name, table) in enumerate(tables.items()):
             semantic, values = _defined(table, score)
-            colour = _colour(slot)
+            colour = method_colour(slot)
             line = {"color": colour}
             for position, c in enumerate(classes):
                 axes.boxplot(

@@ -1,6 +1,7 @@
 """The command line as a user meets it: the whole chain, clear errors, Ctrl-C."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,13 +59,43 @@ def test_predict_and_evaluate(folder, capsys):
     assert main(["evaluate", str(folder / "out" / "events.pred.h5")]) == 0
     from_file = capsys.readouterr().out
     page = folder / "new" / "report.html"
-    assert main(["evaluate", str(inputs), "--model", str(model), "--report", str(page), "--shown", "2"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(inputs),
+                "--model",
+                str(model),
+                "--report",
+                str(page),
+                "--shown",
+                "2",
+                "--show",
+                "first",
+            ]
+        )
+        == 0
+    )
     from_model = capsys.readouterr().out
     assert from_file.splitlines()[1:] == from_model.splitlines()[1 : len(from_file.splitlines())]
     for word in ("DBSCAN", "published", "0.717", "Track"):
         assert word in from_file
     assert "events.h5, event 1" in page.read_text()
     assert "events.h5, event 2" not in page.read_text()
+
+
+def test_the_report_shows_the_worst_events(folder, tmp_path):
+    predictions = folder / "out" / "events.pred.h5"
+    scores = []
+    for event in open_events(predictions):
+        scorer = Scorer()
+        scorer.add(event, event.extra["label"])
+        scores.append(np.mean(scorer.table()["sbd"]))
+    page = tmp_path / "report.html"
+    assert main(["evaluate", str(predictions), "--report", str(page), "--shown", "2"]) == 0
+    titles = re.findall('data-title="([^"]*)"', page.read_text())
+    order = np.lexsort([np.arange(len(scores)), scores])[:2]
+    assert titles == [f"events.pred.h5, event {i}, SBD {scores[i]:.3f}" for i in order]
 
 
 def test_evaluation_knows_the_volume_of_the_model(folder, tmp_path, capsys):

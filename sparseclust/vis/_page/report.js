@@ -1,4 +1,11 @@
 "use strict";
+document.querySelectorAll("script.figure").forEach((block) => {
+  const { data, layout } = JSON.parse(block.textContent);
+  const plot = document.createElement("div");
+  plot.className = "chart";
+  block.after(plot);
+  Plotly.newPlot(plot, data, layout, { displaylogo: false, displayModeBar: false, responsive: true });
+});
 (() => {
   const { palette, noInstance, camera: home } = JSON.parse(document.getElementById("constants").textContent);
   const blocks = [...document.querySelectorAll("script.event")];
