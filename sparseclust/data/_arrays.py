@@ -154,7 +154,7 @@ def _array(values: Any) -> npt.NDArray[Any]:
 
 
 def _is_jagged(values: Any) -> bool:
-    return type(values).__module__.partition(".")[0] == "awkward"
+    return type(values).__module__.partition(".")[0] == "awkward" and values.ndim == 3
 
 
 def _flattened(columns: Mapping[str, Any]) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:

@@ -130,3 +130,19 @@ def test_tables(arrays, kind):
 def test_what_is_no_event(arrays, change, message):
     with pytest.raises(ValueError, match=message):
         events_from_arrays(**{**arrays, **change})
+
+
+def test_root_trees_with_plain_branches(tmp_path, arrays):
+    """The recipe of docs/data.md: jagged branches of numbers, read by uproot."""
+    ak = pytest.importorskip("awkward")
+    uproot = pytest.importorskip("uproot")
+    names = ("x", "y", "z")
+    branches = {name: ak.unflatten(arrays["coords"][:, i], COUNTS) for i, name in enumerate(names)}
+    with uproot.recreate(tmp_path / "events.root") as file:
+        file["tree"] = {**branches, "e": ak.unflatten(arrays["feats"][:, 0], COUNTS)}
+    tree = uproot.open(tmp_path / "events.root")["tree"].arrays()
+    coords = ak.concatenate([tree[name][..., np.newaxis] for name in names], axis=2)
+    events = events_from_arrays(coords, tree["e"])
+    for event, rows in zip(events, consecutive(COUNTS), strict=True):
+        assert np.array_equal(event.coords, arrays["coords"][rows])
+        assert np.array_equal(event.energy, arrays["feats"][rows, 0])
