@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sparseclust.data import Event, write_events
-from sparseclust.pipeline._predictor import Prediction
+from sparseclust.pipeline._prediction import Prediction
 
 _SAVED_OUTPUTS = ("margins", "seediness")
 

@@ -5,8 +5,9 @@ from sparseclust.training._evaluate import PUBLISHED, Scorer, dbscan_labels, eva
 from sparseclust.training._metrics import PartitionMetric
 from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._schedule import BudgetSchedule
+from sparseclust.training._thresholds import ThresholdScan, with_thresholds
 from sparseclust.training._train import ResumePoint, train
-from sparseclust.training._tune import ThresholdScan, tune_thresholds, with_thresholds
+from sparseclust.training._tune import tune_thresholds
 
 __all__ = [
     "PUBLISHED",

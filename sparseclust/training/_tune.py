@@ -1,9 +1,7 @@
 """Search for the thresholds of a clusterer."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,70 +15,17 @@ from sparseclust.clustering import (
 from sparseclust.clustering import refine as repaired
 from sparseclust.metrics import score_events
 from sparseclust.pipeline import PARTICLE_CLASSES, Prediction
-
-Metric = Literal["sbd", "ari", "harmonic"]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Grids = Mapping[str, npt.NDArray[Any]]
-Clusterer = GaussianKernelClusterer | AffinityGraphClusterer
-C = TypeVar("C", bound=Clusterer)
-
-_KERNEL_GRIDS: Grids = MappingProxyType(
-    {"seed_threshold": np.arange(20) / 20, "kernel_threshold": np.arange(0.5, 20) / 20}
+from sparseclust.training._thresholds import (
+    Clusterer,
+    FloatArray,
+    Grids,
+    IntArray,
+    Metric,
+    ThresholdScan,
+    default_grids,
 )
-_GRAPH_GRIDS: Grids = MappingProxyType(
-    {"min_size": np.array([1, 2, 4, 8, 16, 32]), "threshold": np.arange(0.5, 20) / 20}
-)
+
 _EMBEDDING = ("embeddings", "margins", "seediness")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ThresholdScan:
-    """Mean scores per class at every pair of values of a clusterer's two thresholds.
-
-    Attributes
-    ----------
-    classes : (c,) int64
-        Semantic classes that occur; -1 alone where the events carry none.
-    grids : mapping of str to (a,) and (b,) array
-        The two parameters and their values, ascending.
-    ari, sbd : (c, a, b) float64
-        Means over the events that hold the class.
-    n_events : (c,) int64
-        How many these are.
-    metric : {"sbd", "ari", "harmonic"}
-        What is best.
-    """
-
-    classes: IntArray
-    grids: Grids
-    ari: FloatArray
-    sbd: FloatArray
-    n_events: IntArray
-    metric: Metric
-
-    @property
-    def scores(self) -> FloatArray:
-        """The metric (c, a, b); the harmonic mean of ARI and SBD is 0 where one of them is not positive."""
-        if self.metric != "harmonic":
-            return self.sbd if self.metric == "sbd" else self.ari
-        positive = np.minimum(self.ari, self.sbd) > 0
-        total = np.where(positive, self.ari + self.sbd, 1.0)
-        return np.where(positive, 2 * self.ari * self.sbd / total, 0.0)
-
-    @property
-    def best(self) -> dict[int, dict[str, float]]:
-        """Best values of each class; of equal scores the smallest, the first parameter before the second."""
-        return {int(c): self._largest(scores) for c, scores in zip(self.classes, self.scores)}
-
-    @property
-    def best_for_all(self) -> dict[str, float]:
-        """Best values that all classes share, by the mean over classes, each counting once; ties as above."""
-        return self._largest(self.scores.mean(axis=0))
-
-    def _largest(self, scores: FloatArray) -> dict[str, float]:
-        at = np.unravel_index(int(scores.argmax()), scores.shape)
-        return {name: values[i].item() for (name, values), i in zip(self.grids.items(), at)}
 
 
 def tune_thresholds(
@@ -177,44 +122,6 @@ def tune_thresholds(
     return ThresholdScan(np.array(found), tried, ari, sbd, n_events.astype(np.int64), metric)
 
 
-def with_thresholds(clusterer: C, scan: ThresholdScan) -> C:
-    """Return a new clusterer with the best thresholds of a scan, and the rules of the one given.
-
-    Gaussian kernels get thresholds per class; classes that the scan has not seen keep theirs. An affinity
-    graph gets the pair that is best for all classes.
-
-    Raises
-    ------
-    ValueError
-        If the scan was made for another kind of clusterer.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sparseclust.clustering import GaussianKernelClusterer
-    >>> from sparseclust.training import ThresholdScan, with_thresholds
-    >>> table = np.array([[[0.2, 0.7]]])
-    >>> grids = {"seed_threshold": np.array([0.5]), "kernel_threshold": np.array([0.1, 0.3])}
-    >>> scan = ThresholdScan(np.array([1]), grids, table, table, np.array([9]), "sbd")
-    >>> with_thresholds(GaussianKernelClusterer({0: 0.4, 1: 0.4}), scan).seed_threshold
-    {0: 0.4, 1: 0.5}
-    """
-    parameters = clusterer.get_params()
-    if scan.grids.keys() != _default_grids(clusterer).keys():
-        raise ValueError(
-            f"the scan is of {list(scan.grids)}, {type(clusterer).__name__} has "
-            f"{list(_default_grids(clusterer))}; give the clusterer that tune_thresholds was given"
-        )
-    if isinstance(clusterer, AffinityGraphClusterer) or scan.classes.tolist() == [-1]:
-        return type(clusterer)(**(parameters | scan.best_for_all))
-    for name in scan.grids:
-        best = {c: values[name] for c, values in scan.best.items()}
-        known = parameters[name]
-        others = known if isinstance(known, Mapping) else dict.fromkeys(map(int, PARTICLE_CLASSES), known)
-        parameters[name] = {**others, **best}
-    return type(clusterer)(**parameters)
-
-
 class _Voxels(NamedTuple):
     """What is clustered of an event, and the rows that are scored.
 
@@ -265,12 +172,8 @@ class _Voxels(NamedTuple):
         )
 
 
-def _default_grids(clusterer: Clusterer) -> Grids:
-    return _GRAPH_GRIDS if isinstance(clusterer, AffinityGraphClusterer) else _KERNEL_GRIDS
-
-
 def _checked_grids(clusterer: Clusterer, given: Mapping[str, npt.ArrayLike]) -> Grids:
-    default = _default_grids(clusterer)
+    default = default_grids(clusterer)
     if unknown := given.keys() - default.keys():
         raise ValueError(
             f"{type(clusterer).__name__} has the thresholds {list(default)}, got grids of {sorted(unknown)}"
