@@ -13,7 +13,8 @@ from triton.compiler import ASTSource
 from sparseclust.sparse.engines import _kernels_triton as kernels
 from sparseclust.sparse.engines import _triton
 
-INTEGERS = ("n", "volume", "chunk", "size", "levels", "c_in", "c_out", "stride_offset", "stride_in")
+INTEGERS = ("n", "volume", "chunk", "size", "levels", "c_in", "c_out")
+INTEGERS += ("stride_offset", "stride_in", "stride_out")
 INDICES = {
     "*i32": ("rows", "table", "active", "splits", "found", "arranged"),
     "*i64": ("source", "target", "order", "signature", "keys", "steps", "counts", "ends"),
