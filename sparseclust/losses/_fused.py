@@ -1,4 +1,4 @@
-"""The mask term on the CPU: cost and gradients of all pairs in one compiled sweep that keeps no pair."""
+"""The mask term, fused: cost and gradients of all pairs in a compiled sweep that keeps no pair."""
 
 import functools
 import importlib
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from sparseclust.losses import _triton
 
 # The number of parts depends on the work alone, so that the number of threads changes no digit.
 _PARTS = 8
@@ -61,10 +63,10 @@ def mask_pairs(
     Notes
     -----
     A cross-entropy and its gradient are computed in the type of the embeddings and summed over up to 800
-    voxels; the sums of a cluster over these are float64, and so is all of the Lovasz hinge. Foreign pairs with
-    p < 2^-57 (focal: 2^-30) cost and push nothing. Errors of the hinge that differ by less than 2^-30 come in
-    either order. Beside the results, 8 bytes a voxel for the order of the rows, and O(K); for the Lovasz hinge
-    32 bytes more for each voxel of the largest group.
+    voxels; the sums of a cluster over these are float64, and so is all of the Lovasz hinge. Foreign pairs
+    with p < 2^-57 (focal: 2^-30) cost and push nothing. Errors of the hinge that differ by less than 2^-30
+    come in either order. Beside the results, 8 bytes a voxel for the order of the rows, and O(K); for the
+    Lovasz hinge 32 bytes more for each voxel of the largest group.
     """
     tensors = (embeddings, centroids, margins, label, group, group_clusters, own_weight, foreign_weight)
     arrays = [t.detach().contiguous().numpy() for t in tensors]
@@ -95,6 +97,14 @@ def _(
         embeddings.new_empty(centroids.shape),
         embeddings.new_empty(centroids.shape),
     )
+
+
+mask_pairs.register_kernel("cuda", _triton.sweep)
+
+
+def has_kernel(term: str, device: torch.device) -> bool:
+    """Whether :func:`mask_pairs` can sum a term on a device."""
+    return device.type == "cpu" or (device.type == "cuda" and term != "lovasz" and _triton.importable())
 
 
 def _keep_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

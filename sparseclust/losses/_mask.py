@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sparseclust.losses import functional
-from sparseclust.losses._fused import mask_pairs
+from sparseclust.losses._fused import has_kernel, mask_pairs
 from sparseclust.losses._pairs import sum_over_pairs
 from sparseclust.losses._partition import Partition
 
@@ -54,11 +54,8 @@ def mask_cost(
     fused: bool,
     max_pairs: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Sum of the weighted costs, and what each cluster (K,) contributes to it, detached.
-
-    ``fused`` is for tensors on the CPU.
-    """
-    if fused:
+    """Sum of the weighted costs, and what each cluster (K,) contributes to it, detached."""
+    if fused and has_kernel(term, embeddings.device):
         return _fused(term, embeddings, kernels, part)
     if term == "lovasz":
         cost = _lovasz(embeddings, kernels, part, max_pairs)

@@ -40,8 +40,8 @@ class SpatialEmbeddingLoss(nn.Module):
     Attributes
     ----------
     fused : bool
-        Whether the mask term is compiled on the CPU, True to begin with. False is slower, and differentiable
-        more than once.
+        Whether the mask term and the repulsion are compiled, True to begin with. False is slower, and
+        differentiable more than once.
 
     Notes
     -----
@@ -61,10 +61,10 @@ class SpatialEmbeddingLoss(nn.Module):
     The weight 10 of the smoothness is that of the code published with [1]_. The Lovasz hinge is the choice
     of [2]_; its gradient fades like p, so on its own it leaves a member far from its centroid where it is.
 
-    Time grows with the pairs :math:`\sum_g n_g K_g`, memory with the voxels. No table of pairs is stored: on
-    the CPU one compiled sweep makes the mask term and its gradients, so that it can be differentiated once;
-    elsewhere pairs are worked on in bounded chunks, and once more in the backward pass. bfloat16 and float16
-    are computed in float32.
+    Time grows with the pairs :math:`\sum_g n_g K_g`, memory with the voxels. No table of pairs is stored:
+    compiled sweeps, on CUDA by Triton where it is installed, make the mask term and its gradients, so that it
+    can be differentiated once; elsewhere, and for the Lovasz hinge on CUDA, pairs are worked on in bounded
+    chunks, and once more in the backward pass. bfloat16 and float16 are computed in float32.
 
     References
     ----------
@@ -190,15 +190,11 @@ class SpatialEmbeddingLoss(nn.Module):
 
     def _mask(self, embeddings: Tensor, kernels: Kernels, part: Partition) -> tuple[Tensor, Tensor]:
         """Compute the term, and what each group (G,) contributes to it."""
-        fused = self._compiles(embeddings)
-        parts = [mask_cost(term, embeddings, kernels, part, fused=fused) for term in self.mask]
+        parts = [mask_cost(term, embeddings, kernels, part, fused=self.fused) for term in self.mask]
         weights = list(self.mask.values())
         total = torch.stack([w * total for w, (total, _) in zip(weights, parts)]).sum()
         cost = torch.stack([w * cost for w, (_, cost) in zip(weights, parts)]).sum(0)
         return total, _over_groups(cost, part)
-
-    def _compiles(self, tensor: Tensor) -> bool:
-        return self.fused and tensor.device.type == "cpu"
 
     def _seed(
         self, embeddings: Tensor, kernels: Kernels, seediness: Tensor, part: Partition, weight: Tensor
@@ -221,7 +217,7 @@ class SpatialEmbeddingLoss(nn.Module):
     def _repulsion(self, centroids: Tensor, part: Partition, weight: Tensor) -> Tensor:
         if not self.weights["repulsion"]:
             centroids = centroids.detach()  # only reported
-        fused = self._compiles(centroids)
+        fused = self.fused and centroids.device.type == "cpu"
         total = sum_of_repulsions(centroids, part, self.repulsion_distance, fused=fused)
         clusters = part.group_clusters
         return total * (2 * weight / (clusters * (clusters - 1)).clamp_min(1))
