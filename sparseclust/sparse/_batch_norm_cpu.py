@@ -12,19 +12,14 @@ from torch.nn import functional
 from sparseclust.sparse import _kernels
 from sparseclust.sparse.engines._threads import in_threads, threads_for
 
-_Vector = npt.NDArray[np.float64]
-_Moments = tuple[_Vector, _Vector]
+_Matrix = npt.NDArray[Any]
 _NUMBERS_PER_THREAD = 2**16
 
 
 def batch_norm_act(x: Tensor, norm: nn.BatchNorm1d, slope: float) -> Tensor:
     """As the function of this name in ``_batch_norm``, for the layers and types that it sends here."""
     own = norm.training and len(x) > 1
-    if own:
-        moments = _moments(x)
-        _follow(norm, moments, len(x))
-    else:
-        moments = _running(norm)
+    moments = _follow(norm, x) if own else _running(norm)
     out: Tensor = _NormAct.apply(  # type: ignore[no-untyped-call]
         x, norm.weight, norm.bias, moments, norm.eps, slope, own
     )
@@ -32,107 +27,85 @@ def batch_norm_act(x: Tensor, norm: nn.BatchNorm1d, slope: float) -> Tensor:
 
 
 class _NormAct(torch.autograd.Function):
-    """``leaky((x - mean) / sqrt(variance + eps) * weight + bias)``; ``own``: the moments are those of x."""
+    """``leaky((x - mean) / sqrt(variance + eps) * weight + bias)``, ``own``: by its own moments."""
 
-    # Infinities and NaN pass through as they do in torch: without a warning.
     @staticmethod
-    @np.errstate(all="ignore")
     def forward(
         ctx: Any,
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
-        moments: _Moments,
+        moments: _Matrix,
         eps: float,
         slope: float,
         own: bool,
     ) -> Tensor:
+        line = _kernels.coefficients(moments, weight.detach().numpy(), bias.detach().numpy(), eps)
         ctx.save_for_backward(x, weight, bias)
-        ctx.constants = moments, eps, slope, own
-        scale, shift = _coefficients(weight, bias, moments, eps)
-        rows = x.detach().contiguous().numpy()
+        ctx.constants = moments, eps, slope, own, line
+        rows = _rows(x)
         out = np.empty_like(rows)
-        _over_rows(lambda low, high: _kernels.transform(rows, scale, shift, slope, low, high, out), rows)
+        _over_rows(lambda low, high: _kernels.transform(rows, line, slope, low, high, out), rows)
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors  # once only: torch.utils.checkpoint hands them out one time
-        wanted = [t for t, needed in zip(saved, ctx.needs_input_grad) if needed]
+        wanted = [t for t, needed in zip(ctx.saved_tensors, ctx.needs_input_grad) if needed]
         if torch.is_grad_enabled():  # somebody differentiates once more
-            found = iter(torch.autograd.grad(_by_torch(ctx, *saved), wanted, upper, create_graph=True))
+            found = iter(torch.autograd.grad(_by_torch(ctx), wanted, upper, create_graph=True))
         else:
-            found = (t for t, needed in zip(_gradients(ctx, upper, *saved), ctx.needs_input_grad) if needed)
+            found = (t for t, needed in zip(_gradients(ctx, upper), ctx.needs_input_grad) if needed)
         return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), *[None] * 4
 
 
-def _by_torch(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    moments, eps, slope, own = ctx.constants
-    mean, variance = (None, None) if own else (torch.from_numpy(a).to(x.dtype) for a in moments)
+def _by_torch(ctx: Any) -> Tensor:
+    x, weight, bias = ctx.saved_tensors
+    moments, eps, slope, own, _ = ctx.constants
+    mean, variance = (None, None) if own else torch.from_numpy(moments).to(x.dtype)
     out = functional.batch_norm(x, mean, variance, weight, bias, training=own, eps=eps)
     return functional.leaky_relu(out, slope)
 
 
-@np.errstate(all="ignore")
-def _gradients(
-    ctx: Any, upper: Tensor, x: Tensor, weight: Tensor, bias: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _gradients(ctx: Any, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the rows, the weight and the bias."""
-    (mean, variance), eps, slope, own = ctx.constants
-    scale, shift = _coefficients(weight, bias, (mean, variance), eps)
-    rows, uppers = (t.detach().contiguous().numpy() for t in (x, upper))
-    total, product = _sums(
-        lambda *args: _kernels.gradient_sums(rows, uppers, scale, shift, slope, *args), rows
-    )
-    dweight = (product - mean * total) / np.sqrt(variance + eps)
-    level, tilt = total / len(rows) * own, dweight / np.sqrt(variance + eps) / len(rows) * own
+    moments, eps, slope, own, line = ctx.constants
+    rows, uppers = _rows(ctx.saved_tensors[0]), _rows(upper)
+    parts = _partial_sums(lambda *args: _kernels.gradient_sums(rows, uppers, line, slope, *args), rows)
+    flow = _kernels.gradient_coefficients(parts, len(rows), moments, eps, own)
     out = np.empty_like(rows)
-    _over_rows(
-        lambda low, high: _kernels.gradient(
-            rows, uppers, scale, shift, slope, mean, level, tilt, low, high, out
-        ),
-        rows,
-    )
-    return torch.from_numpy(out), torch.from_numpy(dweight).to(x.dtype), torch.from_numpy(total).to(x.dtype)
+    _over_rows(lambda low, high: _kernels.gradient(rows, uppers, line, slope, flow, low, high, out), rows)
+    dweight, dbias = flow[3:].astype(rows.dtype)
+    return torch.from_numpy(out), torch.from_numpy(dweight), torch.from_numpy(dbias)
 
 
-def _coefficients(weight: Tensor, bias: Tensor, moments: _Moments, eps: float) -> tuple[_Vector, _Vector]:
-    """Return ``a`` and ``b`` such that the normalised rows are ``a * x + b``."""
-    mean, variance = moments
-    scale = weight.detach().numpy() / np.sqrt(variance + eps)
-    return scale, bias.detach().numpy() - mean * scale
+def _running(norm: Any) -> _Matrix:
+    return torch.stack([norm.running_mean, norm.running_var]).double().numpy()
 
 
-@np.errstate(all="ignore")
-def _moments(x: Tensor) -> _Moments:
-    """Return mean and variance of each column, summed in float64."""
-    rows = x.detach().contiguous().numpy()
-    mean, square = _sums(lambda *args: _kernels.sums(rows, *args), rows) / len(rows)
-    return mean, np.maximum(square - mean * mean, 0)
-
-
-def _running(norm: Any) -> _Moments:
-    return norm.running_mean.double().numpy(), norm.running_var.double().numpy()
-
-
-def _follow(norm: Any, moments: _Moments, n: int) -> None:
-    """Move the running statistics towards those of a batch of n rows."""
-    mean, variance = moments
-    for running, now in ((norm.running_mean, mean), (norm.running_var, variance * (n / (n - 1)))):
-        running.lerp_(torch.from_numpy(now).to(running.dtype), norm.momentum)
+def _follow(norm: Any, x: Tensor) -> _Matrix:
+    """Return mean and variance of the columns, and move the running ones towards them."""
+    rows = _rows(x)
+    parts = _partial_sums(lambda *args: _kernels.sums(rows, *args), rows)
     norm.num_batches_tracked.add_(1)
+    # In place and unseen by autograd, as in torch: a graph of an earlier call may have saved them.
+    running = norm.running_mean.numpy(), norm.running_var.numpy()
+    moments: _Matrix = _kernels.statistics(parts, len(rows), norm.momentum, *running)
+    return moments
 
 
-def _sums(work: Callable[..., None], rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Add up the sums of fixed blocks of rows, in order: the number of threads changes nothing."""
+def _rows(x: Tensor) -> _Matrix:
+    return x.detach().contiguous().numpy()
+
+
+def _partial_sums(work: Callable[..., None], rows: _Matrix) -> _Matrix:
+    """Sum up fixed blocks of rows, so that the number of threads changes nothing."""
     parts = np.empty((_kernels.partial_sums(len(rows)), 2, rows.shape[1]))
     threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
     in_threads(lambda t: work(t, threads, parts), threads)
-    total: npt.NDArray[np.float64] = parts.sum(axis=0)
-    return total
+    return parts
 
 
-def _over_rows(work: Callable[[int, int], None], rows: npt.NDArray[Any]) -> None:
+def _over_rows(work: Callable[[int, int], None], rows: _Matrix) -> None:
     threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
     edges = [len(rows) * t // threads for t in range(threads + 1)]
     in_threads(lambda t: work(edges[t], edges[t + 1]), threads)

@@ -49,12 +49,55 @@ def sums(x, part, parts, out):
             out[i, 1, j % c] += second[j]
 
 
+@numba.njit(cache=True)
+def statistics(parts, n, momentum, running_mean, running_variance):
+    """Mean and variance of n rows, from their partial sums; the running ones move towards them."""
+    out = np.zeros(parts.shape[1:])
+    for i in range(parts.shape[0]):
+        out += parts[i]
+    out /= n
+    for j in range(out.shape[1]):
+        out[1, j] = max(out[1, j] - out[0, j] * out[0, j], 0.0)
+        running_mean[j] += momentum * (out[0, j] - running_mean[j])
+        running_variance[j] += momentum * (out[1, j] * n / (n - 1) - running_variance[j])
+    return out
+
+
+@numba.njit(cache=True, error_model="numpy")
+def coefficients(moments, weight, bias, eps):
+    """Scale and shift that normalise rows of given mean and variance."""
+    out = np.empty_like(moments)
+    for j in range(out.shape[1]):
+        out[0, j] = weight[j] / np.sqrt(moments[1, j] + eps)
+        out[1, j] = bias[j] - moments[0, j] * out[0, j]
+    return out
+
+
+@numba.njit(cache=True, error_model="numpy")
+def gradient_coefficients(parts, n, moments, eps, own):
+    """Mean, level and tilt for ``gradient``, then the gradients of weight and bias.
+
+    ``own``: the moments are those of the n rows, so the gradient flows through them too.
+    """
+    out = np.zeros((5, parts.shape[2]))
+    for i in range(parts.shape[0]):
+        out[3:] += parts[i, ::-1]
+    for j in range(out.shape[1]):
+        out[0, j] = moments[0, j]
+        root = 1 / np.sqrt(moments[1, j] + eps)
+        out[3, j] = (out[3, j] - out[0, j] * out[4, j]) * root
+        if own:
+            out[1, j] = out[4, j] / n
+            out[2, j] = out[3, j] * root / n
+    return out
+
+
 @numba.njit(cache=True, nogil=True)
-def transform(x, scale, shift, slope, low, high, out):
-    """Rows ``low`` to ``high`` of ``out = leaky(x * scale + shift)``."""
+def transform(x, line, slope, low, high, out):
+    """Rows ``low`` to ``high`` of ``out = leaky(x * scale + shift)``; ``line`` is scale and shift."""
     c = x.shape[1]
     slope = x.dtype.type(slope)
-    scales, shifts = _repeat(scale, x.dtype), _repeat(shift, x.dtype)
+    scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
     flat, flat_out = x.reshape(-1), out.reshape(-1)
     for start in range(low * c, high * c, scales.shape[0]):
         stop = min(start + scales.shape[0], high * c)
@@ -65,11 +108,11 @@ def transform(x, scale, shift, slope, low, high, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def gradient_sums(x, upper, scale, shift, slope, part, parts, out):
+def gradient_sums(x, upper, line, slope, part, parts, out):
     """``out[i] = (sum of g, sum of g * x)``, ``g = upper * leaky'(x * scale + shift)``; see ``sums``."""
     n, c = x.shape
     slope = x.dtype.type(slope)
-    scales, shifts = _repeat(scale, x.dtype), _repeat(shift, x.dtype)
+    scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
     flat, flat_upper = x.reshape(-1), upper.reshape(-1)
     for i in range(part, out.shape[0], parts):
         lanes = np.zeros((2, scales.shape[0]))
@@ -89,12 +132,12 @@ def gradient_sums(x, upper, scale, shift, slope, part, parts, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def gradient(x, upper, scale, shift, slope, mean, level, tilt, low, high, out):
+def gradient(x, upper, line, slope, flow, low, high, out):
     """Rows ``low`` to ``high`` of ``out = scale * (g - level - (x - mean) * tilt)``, g as before."""
     c = x.shape[1]
     slope = x.dtype.type(slope)
-    scales, shifts = _repeat(scale, x.dtype), _repeat(shift, x.dtype)
-    means, levels, tilts = _repeat(mean, x.dtype), _repeat(level, x.dtype), _repeat(tilt, x.dtype)
+    scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
+    means, levels, tilts = _repeat(flow[0], x.dtype), _repeat(flow[1], x.dtype), _repeat(flow[2], x.dtype)
     flat, flat_upper, flat_out = x.reshape(-1), upper.reshape(-1), out.reshape(-1)
     for start in range(low * c, high * c, scales.shape[0]):
         stop = min(start + scales.shape[0], high * c)

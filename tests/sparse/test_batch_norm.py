@@ -90,6 +90,12 @@ def test_equal_for_any_number_of_threads(dtype):
         assert all(torch.equal(a, b) for a, b in zip(found[0], other))
 
 
+def test_one_layer_several_times_before_the_way_back():
+    norm, x = make_norm(4), torch.randn(300, 4)
+    sum(batch_norm_act(rows, norm, 0.1).sum() for rows in (x[:1], x, x[:200])).backward()
+    assert torch.isfinite(norm.weight.grad).all()
+
+
 def test_rows_out_of_order_in_memory():
     x = torch.randn(6, 500).T
     norm = make_norm(6)
