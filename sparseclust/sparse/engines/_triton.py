@@ -16,7 +16,7 @@ ROWS = 64  # output rows that are multiplied together, and share a list of offse
 _COMPILED = (torch.float32, torch.bfloat16, torch.float16)
 _CHUNK = 2048  # fewest pairs whose part of a weight gradient is summed by one program
 _CHUNKS = 512  # with more chunks than this, they get longer: the parts must be kept until they are summed
-_THREADS = 1024  # numbers that a program without products works on
+_BLOCK = 1024  # rows or pairs that a program without products works on
 
 
 class Tile(NamedTuple):
@@ -32,9 +32,9 @@ class Tile(NamedTuple):
         return self._replace(rows=min(self.rows, _power(rows)), columns=min(self.columns, _power(columns)))
 
 
-# By bytes per number and channels up to which the tile is used. These follow from the sizes of registers and
-# shared memory (less than 100 KB per program, so that two fit on an A100 or an H100) and have not been
-# measured: ``python benchmarks/bench_gpu.py --tune`` measures others and prints the lines to put here.
+# By bytes per number and channels up to which the tile is used. Chosen by what the compiler says: on A100 and
+# H100 they take at most 50 KB of shared memory and spill no register. Not yet timed on a device:
+# ``python benchmarks/bench_gpu.py --tune`` times others and prints the lines to put here.
 CONVOLVE = {
     2: {32: Tile(32, 32, 4, 4), 64: Tile(64, 64, 4, 3), 128: Tile(64, 128, 4, 3), 4096: Tile(64, 128, 8, 4)},
     4: {32: Tile(32, 32, 4, 3), 64: Tile(32, 64, 4, 3), 4096: Tile(32, 64, 4, 4)},
@@ -63,18 +63,18 @@ class TritonEngine(TorchEngine):
         box = Box.around(coords, offsets)
         keys, order = torch.sort(box.keys(coords))
         steps = box.steps(offsets).to(coords.device, non_blocking=True)
-        grid = (-(-n // _THREADS), volume)
+        grid = (-(-n // _BLOCK), volume)
         found = keys.new_empty(volume, n, dtype=torch.int32)
         counts = keys.new_empty(volume, grid[0])
         with _on(coords):
-            _kernels().find_neighbours[grid](keys, steps, found, counts, n, n.bit_length(), BLOCK=_THREADS)
+            _kernels().find_neighbours[grid](keys, steps, found, counts, n, n.bit_length(), BLOCK=_BLOCK)
             ends = counts.view(-1).cumsum(0)
             repeated = (keys[1:] == keys[:-1]).any()
             *splits, twice = torch.cat([ends[grid[0] - 1 :: grid[0]], repeated[None]]).tolist()
             if twice:
                 raise ValueError(DUPLICATES)
             source, target = order.new_empty(splits[-1]), order.new_empty(splits[-1])
-            _kernels().list_pairs[grid](found, order, counts, ends, source, target, n, BLOCK=_THREADS)
+            _kernels().list_pairs[grid](found, order, counts, ends, source, target, n, BLOCK=_BLOCK)
         return Pairs(source, target, torch.tensor([0, *splits]))
 
     def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
@@ -118,11 +118,11 @@ class TritonEngine(TorchEngine):
         signature = source.new_empty(n_target)
         kernels, volumes = _kernels(), _power(volume)
         with _on(source):
-            chunks = (len(source) // _THREADS + volume,)
+            chunks = (len(source) // _BLOCK + volume,)
             kernels.fill_table[chunks](
-                source, target, edges, table, n_target, volume, VOLUMES=volumes, CHUNK=_THREADS
+                source, target, edges, table, n_target, volume, VOLUMES=volumes, CHUNK=_BLOCK
             )
-            kernels.sign_rows[(-(-n_target // _THREADS),)](table, signature, n_target, volume, BLOCK=_THREADS)
+            kernels.sign_rows[(-(-n_target // _BLOCK),)](table, signature, n_target, volume, BLOCK=_BLOCK)
             order = torch.argsort(signature, stable=True)
             kernels.arrange_table[(blocks,)](
                 table, order, rows, arranged, active, n_target, volume, ROWS=ROWS
@@ -182,8 +182,8 @@ class TritonEngine(TorchEngine):
                 num_warps=tile.warps,
                 num_stages=tile.stages,
             )
-            kernels.sum_chunks[volume, -(-n_in * n_out // _THREADS)](
-                partial, edges, out, volume, chunk, n_in * n_out, VOLUMES=volumes, BLOCK=_THREADS
+            kernels.sum_chunks[volume, -(-n_in * n_out // _BLOCK)](
+                partial, edges, out, volume, chunk, n_in * n_out, VOLUMES=volumes, BLOCK=_BLOCK
             )
         return out
 
