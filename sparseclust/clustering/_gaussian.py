@@ -256,7 +256,7 @@ def find_clusters(
     n_groups = len(seed_thresholds)
     # Every dtype of scores is exact in float64, and thresholds are rounded as scores were.
     thresholds = seed_thresholds.astype(score.dtype).astype(np.float64)
-    score = score.astype(np.float64, copy=False)
+    score = check.compiled_rows(score)
     order = _kernels_order.falling_order(score)
     splits = np.array([0, len(x)][: n_groups + 1])
     if n_groups > 1:

@@ -13,6 +13,11 @@ IntArray = npt.NDArray[np.int64]
 _COMPILED: tuple[Literal["C"], Literal["W"]] = ("C", "W")
 
 
+def compiled_rows(array: npt.NDArray[Any]) -> FloatArray:
+    """Return a checked array as compiled functions take it: float64, contiguous, writeable."""
+    return np.require(array, np.float64, _COMPILED)
+
+
 def embedding_rows(values: Any) -> FloatArray:
     """Embeddings as contiguous float64 (n, d), finite, d at least 1."""
     array = _numbers("embeddings", values)
@@ -22,7 +27,7 @@ def embedding_rows(values: Any) -> FloatArray:
         )
     if len(array) >= 2**31 - 1:
         raise ValueError(f"one call takes at most {2**31 - 2} embeddings, got {len(array)}; split the batch")
-    array = np.require(array, np.float64, _COMPILED)
+    array = compiled_rows(array)
     _refuse_rows("embeddings must be finite", ~np.isfinite(array), array)
     return array
 
@@ -63,7 +68,7 @@ def coordinate_rows(values: Any) -> IntArray:
         _refuse_rows(
             "coords must be voxel indices (whole numbers; divide positions by the voxel size)", ~whole, array
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.require(array, np.int64, _COMPILED)
 
 
 def integer_rows(name: str, values: Any, n: int) -> npt.NDArray[Any]:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import RULES, problems
 
-from sparseclust.clustering import _kernels_order, cluster_embeddings, gaussian_kernel
+from sparseclust.clustering import _kernels_growth, _kernels_order, cluster_embeddings, gaussian_kernel
 from sparseclust.clustering import _validate as check
 
 
@@ -162,6 +162,9 @@ def test_read_only_and_strided_arrays_are_taken_as_they_are(rng):
     for array in (strided, margins, seediness):
         array.flags.writeable = False
     assert np.array_equal(cluster_embeddings(strided, margins, seediness), expected)
+    # Nothing is compiled anew for them, which takes seconds.
+    assert len(_kernels_order.falling_order.signatures) == 1
+    assert len(_kernels_growth.cluster_range.signatures) == 1
 
 
 @pytest.mark.parametrize(
