@@ -12,7 +12,7 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from sparseclust.losses._lanes import (
+from sparseclust.losses._kernels_lanes import (
     INDEX,
     VECTOR_BYTES,
     Lanes,

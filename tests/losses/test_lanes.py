@@ -6,8 +6,8 @@ import pytest
 from numba.core import types
 from numba.extending import intrinsic
 
-from sparseclust.losses import _lanes
-from sparseclust.losses._lanes import INDEX, Rows
+from sparseclust.losses import _kernels_lanes as _lanes
+from sparseclust.losses._kernels_lanes import INDEX, Rows
 
 
 @intrinsic(prefer_literal=True)
