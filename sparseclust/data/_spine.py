@@ -13,6 +13,7 @@ from sparseclust.data._hdf5 import Hdf5Events
 _PARTS = {"info": h5py.Group, "events": h5py.Dataset}
 _VALUE = 3  # column of a table of voxels, after the coordinates
 _CLUSTER = 4
+_PARTICLE_COLUMNS = ("group", "interaction", "pid")
 
 
 class SpineFile(Hdf5Events):
@@ -47,7 +48,8 @@ class SpineFile(Hdf5Events):
     Notes
     -----
     Coordinates must be voxel indices, not positions in cm. All features become columns of ``event.feats``.
-    Products with one row per particle are not read.
+    Where the table of clusters comes with its particles, ``event.extra`` holds ``group``, ``interaction`` and
+    ``pid`` of each voxel, -1 where there is none. Other products with one row per particle are not read.
 
     Examples
     --------
@@ -101,7 +103,7 @@ class SpineFile(Hdf5Events):
             raise ValueError(f"expected coordinates and features in {self.points!r}, got {table.shape}")
         semantic = None if self.semantic is None else self._semantic(self.semantic, index)
         instance = None if self.instance is None else self._instance(self.instance, index, coords)
-        return Event(coords, feats, semantic, instance)
+        return Event(coords, feats, semantic, instance, extra=self._of_particles(index, coords))
 
     def _semantic(self, name: str, index: int) -> npt.NDArray[np.int64]:
         values = self._array(name, index)
@@ -113,16 +115,48 @@ class SpineFile(Hdf5Events):
         values = self._array(name, index)
         if values.ndim == 1:
             return _whole(name, values)
+        return _whole(name, self._cluster_table(name, values, coords)[:, _CLUSTER])
+
+    def _cluster_table(
+        self, name: str, values: npt.NDArray[Any], coords: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """From the coordinates on, which must be those of the voxels."""
         for first in (0, 1):  # tables of format 1 may begin with the number of the event
             if (
                 np.array_equal(values[:, first : first + _VALUE], coords)
                 and values.shape[1] > first + _CLUSTER
             ):
-                return _whole(name, values[:, first + _CLUSTER])
+                return values[:, first:]
         raise ValueError(
             f"expected rows of {name!r} with the coordinates of {self.points!r}, a value and a cluster; got "
             f"{values.shape} for {len(coords)} voxels"
         )
+
+    def _of_particles(self, index: int, coords: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.int64]]:
+        """Group, interaction and particle id of each voxel, where the clusters come with their particles."""
+        name = self.instance
+        if name is None or self._is_list(name) or not self._has_particles(name):
+            return {}
+        table = self._cluster_table(name, self._array(name, index), coords)
+        if self._version == 1:
+            particles = self._array(f"{name}_particles", index)
+        else:
+            particles = self._between(
+                f"products/{name}/particles", "event_offsets", index, index + 1, "fixed"
+            )
+        number = _whole(name, table[:, _CLUSTER + 1])
+        if number.max(initial=-1) >= len(particles):
+            raise ValueError(f"expected particles below {len(particles)} in {name!r}, got {number.max()}")
+        known = number >= 0
+        found = {column: np.full(len(number), -1, np.int64) for column in _PARTICLE_COLUMNS}
+        for column, values in found.items():
+            values[known] = particles[column][number[known]]
+        return found
+
+    def _has_particles(self, name: str) -> bool:
+        if self._version == 1:
+            return f"{name}_particles" in self._file
+        return "particles" in self._dataset(f"products/{name}")
 
     def _from_list(self, name: str, index: int, n: int) -> npt.NDArray[np.int64]:
         labels = np.full(n, -1, np.int64)
@@ -157,9 +191,11 @@ class SpineFile(Hdf5Events):
         flat = self._between(group, "element_offsets", first, last)
         return np.split(flat, ends[1:-1] - ends[0]) if last > first else []
 
-    def _between(self, group: str, offsets: str, first: int, last: int) -> npt.NDArray[Any]:
+    def _between(
+        self, group: str, offsets: str, first: int, last: int, name: str = "values"
+    ) -> npt.NDArray[Any]:
         """Values from one offset to another."""
-        values, ends = self._dataset(f"{group}/values"), self._dataset(f"{group}/{offsets}")
+        values, ends = self._dataset(f"{group}/{name}"), self._dataset(f"{group}/{offsets}")
         if not 0 <= first <= last < len(ends):
             raise ValueError(
                 f"expected {offsets!r} of {group!r} to have more than {last} rows, got {len(ends)}"

@@ -1,5 +1,7 @@
 """SPINE's files: those it wrote itself, and those we write for it."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -27,6 +29,9 @@ def test_files_of_spine(spine_file, truth):
         assert np.array_equal(event.energy, truth["value"][rows].astype(np.float32))
         assert np.array_equal(event.instance, truth["cluster"][rows])
         assert len(event.semantic) == rows.sum() == truth["counts"][number]
+        groups = {0: [0, 0, 1], 1: [], 2: [0, 1, 1]}[number]
+        assert event.extra["group"].tolist() == [groups[cluster] for cluster in event.instance]
+        assert set(event.extra["pid"]) | set(event.extra["interaction"]) <= {-1}
     assert reader[0].semantic.tolist() == [0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 0]
 
 
@@ -39,6 +44,24 @@ def test_lists_of_clusters(spine_file, truth):
         for label in range(truth["cluster_counts"][number]):
             expected[next(clusters) - first[number]] = label
         assert np.array_equal(event.instance, expected)
+
+
+def test_particles(tmp_path, oracle_dir):
+    path = tmp_path / "events.h5"
+    shutil.copyfile(oracle_dir / "spine_v2.h5", path)
+    with h5py.File(path, "r+") as file:
+        particles = file["products/clust_label/particles/fixed"][:]
+        particles["pid"] = [5, 6, 7, 8, 9, 10]
+        file["products/clust_label/particles/fixed"][:] = particles
+        table = file["products/clust_label/values"]
+        table[0, 5] = -1
+        table[20, 5] = 3
+    reader = SpineFile(path)
+    first = reader[0]
+    assert first.extra["pid"].tolist() == [-1, *(5 + first.instance[1:])]
+    assert first.extra["group"][0] == -1
+    with pytest.raises(ValueError, match="event 2: expected particles below 3 in 'clust_label', got 3"):
+        reader[2]
 
 
 def test_what_is_left_out(spine_file):
