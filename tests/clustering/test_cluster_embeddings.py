@@ -261,3 +261,8 @@ def test_groups_are_numbered_as_sorted_ids_are(rng, dtype):
         assert np.array_equal(index, inverse)
         assert np.array_equal(distinct, expected)
         assert distinct.dtype == dtype
+
+
+def test_more_points_than_the_compiled_loops_can_number_are_refused():
+    with pytest.raises(ValueError, match="one call takes at most 2147483646 embeddings"):
+        cluster_embeddings(np.broadcast_to(np.zeros(1), (2**31, 1)), np.zeros(1), np.zeros(1))
