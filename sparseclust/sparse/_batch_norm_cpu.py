@@ -50,26 +50,26 @@ class _NormAct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = [t for t, needed in zip(ctx.saved_tensors, ctx.needs_input_grad) if needed]
-        if torch.is_grad_enabled():  # somebody differentiates once more
-            found = iter(torch.autograd.grad(_by_torch(ctx), wanted, upper, create_graph=True))
-        else:
-            found = (t for t, needed in zip(_gradients(ctx, upper), ctx.needs_input_grad) if needed)
+        saved = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return *_gradients(ctx, saved[0], upper), *[None] * 4
+        # Somebody differentiates once more.
+        wanted = [t for t, needed in zip(saved, ctx.needs_input_grad) if needed]
+        found = iter(torch.autograd.grad(_by_torch(ctx, *saved), wanted, upper, create_graph=True))
         return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), *[None] * 4
 
 
-def _by_torch(ctx: Any) -> Tensor:
-    x, weight, bias = ctx.saved_tensors
+def _by_torch(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     moments, eps, slope, own, _ = ctx.constants
     mean, variance = (None, None) if own else torch.from_numpy(moments).to(x.dtype)
     out = functional.batch_norm(x, mean, variance, weight, bias, training=own, eps=eps)
     return functional.leaky_relu(out, slope)
 
 
-def _gradients(ctx: Any, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _gradients(ctx: Any, x: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the rows, the weight and the bias."""
     moments, eps, slope, own, line = ctx.constants
-    rows, uppers = _rows(ctx.saved_tensors[0]), _rows(upper)
+    rows, uppers = _rows(x), _rows(upper)
     parts = _partial_sums(lambda *args: _kernels.gradient_sums(rows, uppers, line, slope, *args), rows)
     flow = _kernels.gradient_coefficients(parts, len(rows), moments, eps, own)
     out = np.empty_like(rows)
