@@ -1,5 +1,6 @@
 """CPU engine: kernel maps by merging sorted keys, products in registers, rows read where they lie."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparseclust._voxels import pack_keys, shifted_pairs
-from sparseclust.sparse.engines import _kernels
+from sparseclust.sparse.engines import _kernels, _kernels_maps
 from sparseclust.sparse.engines._protocol import Pairs
 from sparseclust.sparse.engines._threads import in_threads, threads_for
 from sparseclust.sparse.engines._torch import TorchEngine, refuse_duplicates
@@ -38,6 +39,17 @@ class NumbaEngine(TorchEngine):
         if order is not None:
             sources, targets = order[sources], order[targets]
         return Pairs(torch.from_numpy(sources), torch.from_numpy(targets), torch.from_numpy(splits))
+
+    def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
+        """Merge the ascending cells under each offset, where rows ascend and windows are cells."""
+        rows = coords.numpy()
+        if not (_are_cells(offsets, stride) and rows.dtype == np.int32 and _kernels_maps.ascend(rows)):
+            return super().strided_pairs(coords, offsets, stride)
+        cells, places = _kernels_maps.divide(rows, np.array(stride))
+        source, splits = _kernels_maps.group(places, len(offsets))
+        target, first = _kernels_maps.merge(pack_keys(cells).keys, source, splits)
+        sites = torch.from_numpy(cells[first])
+        return sites, Pairs(torch.from_numpy(source), torch.from_numpy(target), torch.from_numpy(splits))
 
     def plan(self, pairs: Pairs, n_target: int) -> Tensor | None:
         """Where the pairs of each block of output rows begin, or None if the targets do not ascend."""
@@ -76,6 +88,13 @@ class NumbaEngine(TorchEngine):
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
         in_threads(lambda t: _kernels.weight_gradient(*arrays, starts, t, threads, result), threads)
         return out[:, :n_in, :n_out].contiguous()
+
+
+def _are_cells(offsets: Tensor, stride: tuple[int, ...]) -> bool:
+    """Whether the windows divide space, and are few enough for lists to be merged rather than sorted."""
+    volume = math.prod(stride)
+    steps = torch.tensor(stride)
+    return len(offsets) == volume <= 32 and bool(((offsets >= 0) & (offsets < steps)).all())
 
 
 def _block(n_target: int) -> int:
