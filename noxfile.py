@@ -12,7 +12,7 @@ def tests(session: nox.Session) -> None:
     """Run the test suite."""
     pyproject = nox.project.load_toml("pyproject.toml")
     session.install(
-        *CONSTRAINTS, "-e", ".[train,vis,spconv]", *nox.project.dependency_groups(pyproject, "test")
+        *CONSTRAINTS, "-e", ".[train,vis,spconv,triton]", *nox.project.dependency_groups(pyproject, "test")
     )
     session.run(
         "pytest", "-m", "not slow and not gpu", "--doctest-modules", "tests", "sparseclust", *session.posargs
