@@ -2,7 +2,16 @@
 
 from sparseclust.pipeline._assemble import assemble, edges_within
 from sparseclust.pipeline._files import write_predictions
+from sparseclust.pipeline._model_file import list_pretrained
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import PARTICLE_CLASSES, Predictor
 
-__all__ = ["PARTICLE_CLASSES", "Prediction", "Predictor", "assemble", "edges_within", "write_predictions"]
+__all__ = [
+    "PARTICLE_CLASSES",
+    "Prediction",
+    "Predictor",
+    "assemble",
+    "edges_within",
+    "list_pretrained",
+    "write_predictions",
+]

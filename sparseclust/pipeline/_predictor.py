@@ -19,9 +19,9 @@ from sparseclust.pipeline._assemble import (
     clusterer_to_dict,
     label_batch,
 )
+from sparseclust.pipeline._model_file import read_model, write_model
 from sparseclust.pipeline._prediction import Prediction, Seen, per_event
 
-FORMAT = "sparseclust-model"
 PER_EDGE = ("edges", "affinity")
 PARTICLE_CLASSES = (SemanticClass.SHOWER, SemanticClass.TRACK, SemanticClass.MICHEL, SemanticClass.DELTA)
 _PRECISIONS = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -134,14 +134,17 @@ class Predictor:
         dtype = _PRECISIONS[self.precision]
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
 
-    def save(self, path: str | os.PathLike[str], **info: Any) -> None:
+    def save(self, path: str | os.PathLike[str], *, half: bool = False, **info: Any) -> None:
         """Write network, input scaling, clusterer and classes into one file, atomically.
 
         Parameters
         ----------
         path : path
-            The file :meth:`from_pretrained` reads.
-        **info : str, int, float
+            The file :meth:`from_pretrained` reads. If it ends in ``.safetensors``, the weights go there, and
+            all the rest into a JSON file beside it: a format that other programs read.
+        half : bool
+            Round matrices to float16: half the size, and labels that may differ in a few voxels.
+        **info : anything that JSON holds
             Whatever should be remembered about the training.
 
         Raises
@@ -157,7 +160,6 @@ class Predictor:
                 "architecture; save your own model's state_dict() and build the Predictor in code"
             )
         content = {
-            "format": FORMAT,
             "model": dict(config),
             "inputs": asdict(self.inputs),
             "clusterer": clusterer_to_dict(self.clusterer),
@@ -166,14 +168,7 @@ class Predictor:
             "info": info,
             "state": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
         }
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            torch.save(content, temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_model(Path(path), content, half=half)
 
     @classmethod
     def from_pretrained(
@@ -185,11 +180,12 @@ class Predictor:
         precision: str | None = None,
         refine: bool | None = None,
     ) -> Self:
-        """Read a file that :meth:`save` wrote (``sparseclust train`` leaves one as ``model.pt``).
+        """Read a file that :meth:`save` wrote, or take a model that comes with the library.
 
         Parameters
         ----------
-        path : path
+        path : path or str
+            File (``sparseclust train`` leaves one as ``model.pt``), or a name from :func:`list_pretrained`.
         batch_size, device, precision
             As for the class.
         refine : bool, optional
@@ -202,7 +198,7 @@ class Predictor:
         ValueError
             If it is not such a file, or a damaged one.
         """
-        content = _read(Path(path))
+        content = read_model(path)
         settings = dict(content["model"])
         model = create_model(settings.pop("name"), **settings)
         model.load_state_dict(content["state"])
@@ -216,19 +212,3 @@ class Predictor:
             precision=precision,
             refine=content.get("refine", False) if refine is None else refine,
         )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `sparseclust train` writes one as model.pt")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, KeyError, ...
-        raise ValueError(
-            f"{path}: cannot be read as a model, damaged or of another kind ({type(error).__name__})"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(
-            f"{path}: not a model of sparseclust; expected the file that Predictor.save writes (model.pt)"
-        )
-    return content

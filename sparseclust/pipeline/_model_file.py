@@ -1,0 +1,121 @@
+"""Models on disk: one file of torch, or weights in safetensors beside a card in JSON."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FORMAT = "sparseclust-model"
+SAFE = ".safetensors"
+STATE = "state"
+
+
+def list_pretrained() -> list[str]:
+    """Names of the trained models that come with the library, for :meth:`Predictor.from_pretrained`.
+
+    Examples
+    --------
+    >>> from sparseclust.pipeline import list_pretrained
+    >>> "soup" in list_pretrained()
+    False
+    """
+    return sorted(file.name.removesuffix(SAFE) for file in _shipped().iterdir() if file.name.endswith(SAFE))
+
+
+def write_model(path: Path, content: Mapping[str, Any], *, half: bool) -> None:
+    """Write what :func:`read_model` reads; each file appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"format": FORMAT, **content}
+    if half:
+        # Vectors, the parameters of norms and their running variances, keep their range.
+        content[STATE] = {n: t.half() if t.ndim > 1 else t for n, t in content[STATE].items()}
+    if path.suffix != SAFE:
+        _replace(path, lambda temporary: torch.save(content, temporary))
+        return
+    state = {name: tensor.contiguous() for name, tensor in content.pop(STATE).items()}
+    _replace(path, lambda temporary: _safetensors().save_file(state, temporary))
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    _replace(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+
+
+def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a model file, or a shipped model by its name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is no model, or a damaged one.
+    """
+    if str(path) in list_pretrained() and not Path(path).exists():
+        with resources.as_file(_shipped()) as folder:
+            return _read_safe(folder / f"{path}{SAFE}")
+    file = Path(path)
+    if not file.is_file():
+        names = ", ".join(list_pretrained())
+        shipped = f"; models that come with the library: {names}" if names else ""
+        raise FileNotFoundError(f"{file}: no such file; `sparseclust train` writes one as model.pt{shipped}")
+    return _read_safe(file) if file.suffix == SAFE else _read_torch(file)
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, KeyError, ...
+        raise _damaged(path, error) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: not a model of sparseclust; expected the file that Predictor.save writes (model.pt)"
+        )
+    return content
+
+
+def _read_safe(path: Path) -> dict[str, Any]:
+    card = path.with_suffix(".json")
+    if not card.is_file():
+        raise FileNotFoundError(f"{card}: no such file; it belongs to {path.name} and says what the model is")
+    try:
+        content = json.loads(card.read_text())
+        state: dict[str, Tensor] = _safetensors().load_file(path)
+    except Exception as error:  # safetensors has an error of its own
+        raise _damaged(path, error) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{card}: not the card of a model of sparseclust")
+    # JSON has text keys only; thresholds go by the number of a class.
+    content["clusterer"] = {
+        name: {int(c): v for c, v in value.items()} if isinstance(value, dict) else value
+        for name, value in content["clusterer"].items()
+    }
+    return {**content, STATE: state}
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: cannot be read as a model, damaged or of another kind ({type(error).__name__})"
+    )
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _safetensors() -> Any:
+    # Not before it is needed: it takes a while to load.
+    import safetensors.torch
+
+    return safetensors.torch
+
+
+def _shipped() -> Any:
+    return resources.files("sparseclust") / "weights"
