@@ -166,9 +166,14 @@ def time_scaling(sizes: list[int], channels: int = 32) -> None:
         kernel_map = submanifold_map(coords, 3)
         feats = torch.randn(len(coords), channels, requires_grad=True)
         weight = torch.randn(27, channels, channels, requires_grad=True)
-        works.append(lambda f=feats, w=weight, m=kernel_map: sparse_conv(f, w, m).sum().backward())
+        times = max(1, 10**5 // size)  # a small one alone would be measured with the caches of the large one
+        works.append(
+            lambda f=feats, w=weight, m=kernel_map, n=times: [
+                sparse_conv(f, w, m).sum().backward() for _ in range(n)
+            ]
+        )
     for size, took in zip(sizes, interleaved(works, repeat=5)):
-        print(f"  {size:9,} voxels {1e3 * took / size:.2f}")
+        print(f"  {size:9,} voxels {1e3 * took / max(size, 10**5):.2f}")
 
 
 def measure_memory(size: int, channels: int = 32) -> None:
