@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from sparseclust._threads import in_threads
 from sparseclust.clustering import _kernels_growth
-from sparseclust.clustering._threads import available_threads, in_threads
+from sparseclust.clustering._threads import available_threads
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 _ROWS_PER_THREAD = 8192

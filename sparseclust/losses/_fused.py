@@ -1,16 +1,14 @@
 """The mask term, fused: cost and gradients of all pairs in a compiled sweep that keeps no pair."""
 
-import functools
 import importlib
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sparseclust._threads import in_threads
 from sparseclust.losses import _triton
 
 # The number of parts depends on the work alone, so that the number of threads changes no digit.
@@ -157,7 +155,7 @@ def _sweep(arrays: Sequence[Any], term: str, eps: float, grad_embeddings: Any) -
             how = (term == "focal", embeddings.dtype.type(eps), rows, blocks, tiles[low : high + 1])
             kernels.mask_pairs(axes, *clusters, *weights, *how, *results)
 
-    _in_threads(run, parts)
+    in_threads(run, parts, torch.get_num_threads())
     return [s.sum(axis=0) for s in sums]
 
 
@@ -169,19 +167,3 @@ def _cut(work: Any) -> Any:
     edges = np.searchsorted(done, total * np.arange(parts + 1) // parts)
     edges[0], edges[-1] = 0, len(work)
     return edges
-
-
-def _in_threads(work: Callable[[int], None], parts: int) -> None:
-    """Run ``work(0) ... work(parts - 1)`` on as many threads as torch uses."""
-    threads = min(parts, torch.get_num_threads())
-    if threads == 1:
-        for part in range(parts):
-            work(part)
-    else:
-        list(_pool(threads, os.getpid()).map(work, range(parts)))
-
-
-@functools.cache
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    # A forked process inherits the pool but not its threads: it needs a pool of its own.
-    return ThreadPoolExecutor(threads, thread_name_prefix="sparseclust")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sparseclust._threads import in_threads
 from sparseclust.sparse import _kernels
-from sparseclust.sparse.engines._threads import in_threads, threads_for
+from sparseclust.sparse.engines._threads import threads_for
 
 _Matrix = npt.NDArray[Any]
 _NUMBERS_PER_THREAD = 2**16
@@ -101,11 +102,11 @@ def _partial_sums(work: Callable[..., None], rows: _Matrix) -> _Matrix:
     """Sum up fixed blocks of rows, so that the number of threads changes nothing."""
     parts = np.empty((_kernels.partial_sums(len(rows)), 2, rows.shape[1]))
     threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
-    in_threads(lambda t: work(t, threads, parts), threads)
+    in_threads(lambda t: work(t, threads, parts), threads, threads)
     return parts
 
 
 def _over_rows(work: Callable[[int, int], None], rows: _Matrix) -> None:
     threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
     edges = [len(rows) * t // threads for t in range(threads + 1)]
-    in_threads(lambda t: work(edges[t], edges[t + 1]), threads)
+    in_threads(lambda t: work(edges[t], edges[t + 1]), threads, threads)

@@ -1,12 +1,11 @@
 """The fused mask term against the chunked one: values, gradients, registrations, threads, memory."""
 
-import os
 from typing import Any
 
 import pytest
 import torch
 
-from sparseclust.losses import _fused, functional
+from sparseclust.losses import functional
 from sparseclust.losses._fused import mask_pairs
 from sparseclust.losses._mask import Kernels, mask_cost
 from sparseclust.losses._partition import Partition
@@ -126,27 +125,6 @@ def test_threads_change_no_bit(term: Any) -> None:
         torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
-
-
-# Python 3.12 and later warn of any fork in a process with threads.
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_pool_survives_a_fork() -> None:
-    def squares() -> list[int]:
-        found = [0, 0]
-        _fused._in_threads(lambda t: found.__setitem__(t, t * t + 1), 2)
-        return found
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        assert squares() == [1, 2]  # the pool has threads now, which a child does not inherit
-        child = os.fork()
-        if child == 0:
-            os._exit(squares() != [1, 2])
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fused_total(problem: tuple[torch.Tensor, Kernels, Partition]) -> torch.Tensor:

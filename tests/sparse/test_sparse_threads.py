@@ -1,12 +1,9 @@
 """The number of threads changes nothing."""
 
-import os
-
 import pytest
 import torch
 
 from sparseclust.sparse import sparse_conv, strided_map, submanifold_map
-from sparseclust.sparse.engines._threads import in_threads
 
 
 @pytest.fixture
@@ -43,18 +40,3 @@ def test_equal_for_any_number_of_threads(make_coords, threads, kind, in_order):
         threads(n)
         for a, b in zip(_results(feats, weight, kernel_map), expected):
             assert torch.equal(a, b)
-
-
-# Python 3.12 and later warn of any fork in a process with threads.
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_pool_survives_a_fork():
-    def squares():
-        found = [0, 0]
-        in_threads(lambda t: found.__setitem__(t, t * t + 1), 2)
-        return found
-
-    assert squares() == [1, 2]  # the pool has threads now, which a child does not inherit
-    child = os.fork()
-    if child == 0:
-        os._exit(squares() != [1, 2])
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -8,10 +8,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sparseclust._threads import in_threads
 from sparseclust._voxels import pack_keys, shifted_pairs
 from sparseclust.sparse.engines import _kernels, _kernels_maps
 from sparseclust.sparse.engines._protocol import Pairs
-from sparseclust.sparse.engines._threads import in_threads, threads_for
+from sparseclust.sparse.engines._threads import threads_for
 from sparseclust.sparse.engines._torch import TorchEngine, refuse_duplicates
 
 _Ints = npt.NDArray[np.int64]
@@ -72,7 +73,9 @@ class NumbaEngine(TorchEngine):
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
         edges = [(len(starts) - 1) * t // threads for t in range(threads + 1)]
         in_threads(
-            lambda t: _kernels.convolve(*arrays, starts, edges[t], edges[t + 1], block, result), threads
+            lambda t: _kernels.convolve(*arrays, starts, edges[t], edges[t + 1], block, result),
+            threads,
+            threads,
         )
         return torch.from_numpy(result)[:, :n_out].contiguous()
 
@@ -87,7 +90,7 @@ class NumbaEngine(TorchEngine):
         starts, _ = _blocks(pairs, len(grad))
         arrays, result = _arrays(feats, grad, *pairs[:2]), out.numpy()
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
-        in_threads(lambda t: _kernels.weight_gradient(*arrays, starts, t, threads, result), threads)
+        in_threads(lambda t: _kernels.weight_gradient(*arrays, starts, t, threads, result), threads, threads)
         return out[:, :n_in, :n_out].contiguous()
 
 

@@ -40,11 +40,6 @@ def test_groups_of_very_unequal_size_are_all_clustered(rng, monkeypatch):
     assert np.array_equal(cluster_embeddings(**problem), expected)
 
 
-def test_a_task_that_fails_is_heard_of():
-    with pytest.raises(ZeroDivisionError):
-        _threads.in_threads(lambda task: 1 // task, 3, 2)
-
-
 def _report(queue, problem):
     # A worker of PyTorch's DataLoader is such a process.
     queue.put((_threads.available_threads(), cluster_embeddings(**problem).tolist()))
