@@ -60,12 +60,21 @@ def _run(name: str, arguments: list[str]) -> int:
         values = [options.pop(p) for p in positional]
         command(*values, **dict(options))
     except KeyboardInterrupt as stop:
-        print(f"\nsparseclust {name}: stopped{': ' + str(stop) if str(stop) else ''}", file=sys.stderr)
-        return 130
+        return _stopped(name, str(stop))
+    except SystemError as error:
+        # A Ctrl-C that arrives while numba looks up a compiled function becomes such an error.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return _stopped(name, "")
     except (ValueError, OSError) as error:
         print(f"sparseclust {name}: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _stopped(name: str, why: str) -> int:
+    print(f"\nsparseclust {name}: stopped{': ' + why if why else ''}", file=sys.stderr)
+    return 130
 
 
 def _parser(name: str, command: Callable[..., None]) -> tuple[Any, list[str]]:

@@ -137,6 +137,9 @@ def _fit(
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
-    except SystemExit as error:
+    except (SystemExit, SystemError) as error:
+        # A Ctrl-C that arrives while numba looks up a compiled function becomes a SystemError.
+        if isinstance(error, SystemError) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from error

@@ -244,6 +244,21 @@ def test_interrupted_training_resumes(folder, tmp_path):
     assert torch.load(log, weights_only=False)["global_step"] == step + 2
 
 
+def test_ctrl_c_inside_numba_is_ctrl_c(monkeypatch, tmp_path, capsys):
+    """numba turns a KeyboardInterrupt that arrives between two of its steps into a SystemError."""
+
+    def stop(*args, **kwargs):
+        raise SystemError("returned a result with an exception set") from cause
+
+    monkeypatch.setattr("sparseclust.cli._simulate.write_simulated", stop)
+    cause = KeyboardInterrupt()
+    assert main(["simulate", str(tmp_path / "x.h5")]) == 130
+    assert "stopped" in capsys.readouterr().err
+    cause = ValueError()
+    with pytest.raises(SystemError):
+        main(["simulate", str(tmp_path / "x.h5")])
+
+
 def test_table_layout():
     scorer = Scorer()
     event = EventGenerator("single:mu-", rng=1, spatial_size=64).event(0)
