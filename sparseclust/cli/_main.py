@@ -62,14 +62,20 @@ def _run(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt as stop:
         return _stopped(name, str(stop))
     except SystemError as error:
-        # A Ctrl-C that arrives while numba looks up a compiled function becomes such an error.
-        if not isinstance(error.__cause__, KeyboardInterrupt):
+        if not _is_interrupt(error):
             raise
         return _stopped(name, "")
     except (ValueError, OSError) as error:
         print(f"sparseclust {name}: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind an error: one that arrives inside numba becomes a SystemError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _stopped(name: str, why: str) -> int:

@@ -1,6 +1,7 @@
 """One training from events to a model file."""
 
 import signal
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,47 @@ class ResumePoint(lightning.Callback):
         trainer.save_checkpoint(temporary)  # every rank takes part, rank 0 writes
         if trainer.is_global_zero:
             temporary.replace(self.path)
+
+
+class InterruptBetweenSteps(lightning.Callback):
+    """Raise the KeyboardInterrupt of a Ctrl-C between two steps; a second Ctrl-C raises it at once.
+
+    In the middle of a step it may arrive inside compiled code, which makes another exception of it, or none.
+    """
+
+    def __init__(self) -> None:
+        self._wanted = False
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take over Ctrl-C, where this thread may."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._remember)
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop here if it was asked for."""
+        self._stop()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Likewise."""
+        self._stop()
+
+    def _remember(self, number: int, frame: Any) -> None:
+        self._wanted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _stop(self) -> None:
+        if self._wanted:
+            raise KeyboardInterrupt
 
 
 def train(
@@ -98,7 +140,7 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
     trainer = lightning.Trainer(
         logger=lightning.loggers.CSVLogger(output, name="logs"),
-        callbacks=[schedule, ResumePoint(last), BudgetProgressBar(schedule)],
+        callbacks=[schedule, ResumePoint(last), BudgetProgressBar(schedule), InterruptBetweenSteps()],
         max_epochs=-1,
         max_steps=-1 if schedule.max_steps is None else schedule.max_steps,
         val_check_interval=validate_every,
@@ -137,9 +179,8 @@ def _fit(
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
-    except (SystemExit, SystemError) as error:
-        # A Ctrl-C that arrives while numba looks up a compiled function becomes a SystemError.
-        if isinstance(error, SystemError) and not isinstance(error.__cause__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, handler)
+    except SystemExit as error:
         raise KeyboardInterrupt from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
