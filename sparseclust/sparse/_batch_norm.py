@@ -14,9 +14,8 @@ def batch_norm_act(x: Tensor, norm: nn.BatchNorm1d, slope: float) -> Tensor:
     """
     if not _is_compiled(x, norm):
         return batch_norm_act_reference(x, norm, slope)
-    compiled = importlib.import_module(
-        "sparseclust.sparse._batch_norm_cpu"
-    )  # loads numba: not before its time
+    # Loads numba: not before it is needed.
+    compiled = importlib.import_module("sparseclust.sparse._batch_norm_cpu")
     out: Tensor = compiled.batch_norm_act(x, norm, slope)
     return out
 
