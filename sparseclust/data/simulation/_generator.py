@@ -67,8 +67,8 @@ class EventGenerator:
     the same in any process, in any order and whatever was simulated before. There is no state but the
     counter of :meth:`event`; a generator can be pickled and used in DataLoader workers.
 
-    A usual event takes 10 to 15 ms on one core (``benchmarks/compare_simulation.py`` prints it). The first one
-    of a new installation compiles the transport, some 15 s, and caches it on disk.
+    A usual event takes 10 to 15 ms on one core (``benchmarks/compare_simulation.py`` prints it). The first
+    one of a new installation compiles the transport, some 15 s, and caches it on disk.
 
     Examples
     --------
