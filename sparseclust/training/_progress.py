@@ -1,5 +1,6 @@
 """A progress bar over the budget: Lightning's own count batches of one epoch."""
 
+import sys
 from typing import Any
 
 from sparseclust._optional import require
@@ -30,7 +31,12 @@ class BudgetProgressBar(lightning.callbacks.ProgressBar):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Open the bar where the budget stands."""
         self._bar = require("tqdm", extra="train").tqdm(
-            total=1.0, desc="train", bar_format=_FORMAT, disable=not getattr(self, "_enabled", True)
+            total=1.0,
+            desc="train",
+            bar_format=_FORMAT,
+            disable=not getattr(self, "_enabled", True),
+            # In the log of a batch job, a line a minute is enough.
+            mininterval=0.1 if sys.stderr.isatty() else 60.0,
         )
         self._update(trainer)
 

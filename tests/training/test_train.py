@@ -187,3 +187,8 @@ def test_batches_are_the_same_for_any_number_of_workers(events):
 
     for a, b in zip(batches(0), batches(2), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_log_is_not_flooded_by_the_progress_bar(tmp_path, events, capfd):
+    _train(tmp_path, events, steps=30)
+    assert capfd.readouterr().err.count("spent") <= 4
