@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python (>= 3.11, with venv), pip and make, and nothing else.
 #
-#   make demo                 simulate, train, predict, score and draw: demo/report.html
+#   make demo                 simulate, predict, score and draw: demo/report.html
 #   make demo DATA=file.h5    the same, on your own file
 #   make test                 the tests (two or three minutes on two cores)
 #   make check                style, types, architecture

@@ -38,7 +38,8 @@ def write_model(path: Path, content: Mapping[str, Any], *, half: bool) -> None:
         _replace(path, lambda temporary: torch.save(content, temporary))
         return
     state = {name: tensor.contiguous() for name, tensor in content.pop(STATE).items()}
-    _replace(path, lambda temporary: _safetensors().save_file(state, temporary))
+    # Not save_file: it writes a file that only its owner can read.
+    _replace(path, lambda temporary: temporary.write_bytes(_safetensors().save(state)))
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     _replace(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
 

@@ -9,7 +9,8 @@ from sparseclust.data import Event, write_events
 from sparseclust.data.simulation import EventGenerator
 from sparseclust.pipeline import Predictor
 
-SHORT = ["--minutes", "0.05", "--events", "6", "--test_events", "2", "--shown", "1"]
+SHORT = ["--test_events", "2", "--shown", "1"]
+TRAIN = ["--train", "true", "--minutes", "0.05", "--events", "6"]
 
 
 def test_demo_makes_everything_it_promises(tmp_path, capsys):
@@ -17,7 +18,7 @@ def test_demo_makes_everything_it_promises(tmp_path, capsys):
     known = EventGenerator("single:mu-", rng=1).event()
     write_events(mine, [known, known])
     out = tmp_path / "demo"
-    assert main(["demo", "--data", str(mine), "--output", str(out), *SHORT]) == 0
+    assert main(["demo", "--data", str(mine), "--output", str(out), *SHORT, *TRAIN]) == 0
     printed = capsys.readouterr().out
     for name in ("mine.h5", "simulated, pilarnet mix", "simulated, crowded mix"):
         assert f"{name}: 2 events" in printed
@@ -30,6 +31,15 @@ def test_demo_makes_everything_it_promises(tmp_path, capsys):
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?http", page)
     assert (out / "event.png").stat().st_size > 10_000
     assert Predictor.from_pretrained(out / "model.pt").inputs.spatial_size == 768
+
+
+def test_demo_with_the_model_of_the_library(tmp_path, capsys):
+    out = tmp_path / "demo"
+    assert main(["demo", "--output", str(out), *SHORT]) == 0
+    printed = capsys.readouterr().out
+    assert "train" not in {path.stem for path in out.iterdir()}
+    assert "--model spice-small" in printed
+    assert "spice-small" in (out / "report.html").read_text()
 
 
 def test_demo_on_events_without_truth(tmp_path, capsys):
