@@ -187,6 +187,11 @@ def test_wrong_inputs_say_what_is_wrong(folder, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["half.h5", "other.h5", "text.h5"]
 
 
+# CPython ends by the signal itself, which shells show as 130 too, if Ctrl-C met an exec() of text on its way,
+# such as the making of a dataclass, although it was caught.
+STOPPED = (130, -signal.SIGINT)
+
+
 def _interrupt(arguments, cwd, *, until, seconds=120):
     """Start a command, send Ctrl-C when ``until()`` holds, and return its exit status and error output."""
     process = subprocess.Popen(
@@ -211,7 +216,7 @@ def test_interrupted_prediction_leaves_no_file(folder, tmp_path):
     out.mkdir()
     arguments = ["predict", str(many), "--model", str(folder / "model.pt"), "--output", str(out)]
     process, err = _interrupt(arguments, tmp_path, until=lambda: any(out.iterdir()))
-    assert process.returncode == 130
+    assert process.returncode in STOPPED
     assert "stopped" in err
     assert list(out.iterdir()) == []
 
@@ -233,7 +238,7 @@ def test_interrupted_training_resumes(folder, tmp_path):
     arguments += ["--output", str(tmp_path), "--accelerator", "cpu"]
     log = tmp_path / "last.ckpt"  # written at the first validation: training runs
     process, err = _interrupt(arguments, tmp_path, until=log.exists)
-    assert process.returncode == 130
+    assert process.returncode in STOPPED
     assert "--resume true" in err
     import torch
 
