@@ -6,6 +6,7 @@ from typing import overload
 import numpy as np
 
 from sparseclust.data._event import Event
+from sparseclust.data.simulation._formulas import tabulate
 from sparseclust.data.simulation._kernels_particles import (
     CODE,
     DEPOSIT,
@@ -24,7 +25,7 @@ from sparseclust.data.simulation._kernels_particles import (
 from sparseclust.data.simulation._kernels_random import new_stream
 from sparseclust.data.simulation._kernels_transport import transport
 from sparseclust.data.simulation._labels import FloatArray, label_event
-from sparseclust.data.simulation._material import MATERIALS, Material, tabulate
+from sparseclust.data.simulation._material import MATERIALS, Material
 from sparseclust.data.simulation._mix import PARTICLES, EventMix
 from sparseclust.data.simulation._primaries import Primary, check_primary, draw_primaries
 from sparseclust.data.simulation._response import DetectorResponse
