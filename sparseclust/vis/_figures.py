@@ -49,7 +49,8 @@ def plot_event(
 
     Notes
     -----
-    Instances take the colours of the palette in the order of their ids, so that neighbouring ids differ most.
+    Sixteen colours go round; instances near each other in space get colours that every eye, also one without
+    red or green cones, tells apart.
 
     Examples
     --------

@@ -19,7 +19,7 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
         axes = figure.add_subplot(1, len(panels), column, projection="3d" if points.ndim == 3 else None)
         for name, rows in points.by_class():
             xyz = points.coords[rows].T
-            axes.scatter(*xyz, c=colours(panel.slots[rows]), s=marker_size**2, linewidths=0, label=name)
+            axes.scatter(*xyz, c=colours(panel.places[rows]), s=marker_size**2, linewidths=0, label=name)
         for axis, limits in zip(AXES, bounds):
             getattr(axes, f"set_{axis}lim")(*limits)
             getattr(axes, f"set_{axis}label")(axis)

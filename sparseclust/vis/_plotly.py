@@ -28,7 +28,7 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
             trace = scatter(
                 **{axis: points.coords[rows, a] for a, axis in enumerate(AXES[: points.ndim])},
                 mode="markers",
-                marker={"size": marker_size, "color": colours(panel.slots[rows]), "line": {"width": 0}},
+                marker={"size": marker_size, "color": colours(panel.places[rows]), "line": {"width": 0}},
                 name=name,
                 legendgroup=name,
                 showlegend=column == 1,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.vis._colours import CLASS_NAMES, IntArray, matched_slots, ranked_slots
+from sparseclust.vis._colours import CLASS_NAMES, IntArray, matched_slots, ranked_slots, spread
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Panel:
 
     name: str
     labels: IntArray  # (n,) as given
-    slots: IntArray  # (n,) places in the palette
+    places: IntArray  # (n,) in the palette, -1 for none
 
 
 def class_name(semantic: int) -> str:
@@ -79,7 +79,7 @@ def single_panel(points: Points, labels: npt.ArrayLike | None) -> Panel:
         given = points.instance
     if given is None:
         given = np.full(len(points.coords), -1, np.int64)
-    return Panel("", given, ranked_slots(given))
+    return Panel("", given, *spread(points.coords, [ranked_slots(given)]))
 
 
 def panels(points: Points, labels: Mapping[str, npt.ArrayLike]) -> list[Panel]:
@@ -93,7 +93,8 @@ def panels(points: Points, labels: Mapping[str, npt.ArrayLike]) -> list[Panel]:
     if not known:
         raise ValueError("nothing to compare: the event has no instance and labels is empty")
     reference = ranked_slots(next(iter(known.values())))
-    return [Panel(name, values, matched_slots(reference, values)) for name, values in known.items()]
+    slots = [matched_slots(reference, values) for values in known.values()]
+    return [Panel(*panel) for panel in zip(known, known.values(), spread(points.coords, slots))]
 
 
 def _labels(name: str, values: Any, n: int) -> IntArray | None:

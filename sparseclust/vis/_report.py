@@ -133,7 +133,7 @@ def _event_block(number: int, title: str, event: Any, labels: Mapping[str, npt.A
         "semantic": None if points.semantic is None else _pack(points.semantic),
         "classes": {c: class_name(c) for c in classes},
         "panels": [
-            {"name": panel.name, "labels": _pack(panel.labels), "slots": _pack(panel.slots)}
+            {"name": panel.name, "labels": _pack(panel.labels), "slots": _pack(panel.places)}
             for panel in panels(points, labels)
         ],
     }

@@ -5,55 +5,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparseclust.vis._colours import NO_INSTANCE, PALETTE, colours, matched_slots, ranked_slots
-
-# Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB.
-VISION = {
-    "normal": np.eye(3),
-    "protanope": [
-        [0.152286, 1.052583, -0.204868],
-        [0.114503, 0.786281, 0.099216],
-        [-0.003882, -0.048116, 1.051998],
-    ],
-    "deuteranope": [
-        [0.367322, 0.860646, -0.227968],
-        [0.280085, 0.672501, 0.047413],
-        [-0.011820, 0.042940, 0.968881],
-    ],
-}
+from sparseclust.vis._colours import NO_INSTANCE, PALETTE, colours, matched_slots, ranked_slots, spread
+from sparseclust.vis._vision import VISIONS, distances, oklab
 
 
-def _oklab(hex_colours: list[str], vision: str) -> np.ndarray:
-    rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in hex_colours])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(linear @ np.transpose(VISION[vision]), 0, 1)
-    lms = np.cbrt(
-        seen
-        @ [
-            [0.4122214708, 0.2119034982, 0.0883024619],
-            [0.5363325363, 0.6806995451, 0.2817188376],
-            [0.0514459929, 0.1073969566, 0.6299787005],
-        ]
-    )
-    return lms @ [
-        [0.2104542553, 1.9779984951, 0.0259040371],
-        [0.7936177850, -2.4285922050, 0.7827717662],
-        [-0.0040720468, 0.4505937099, -0.8086757660],
-    ]
-
-
-@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("vision", VISIONS)
 def test_neighbouring_colours_are_distant_for_every_eye(vision: str) -> None:
-    lab = _oklab([*PALETTE, PALETTE[0]], vision)
+    lab = oklab([*PALETTE, PALETTE[0]], vision)
     # 0.02 is a just noticeable difference in OKLab.
     assert np.linalg.norm(np.diff(lab, axis=0), axis=1).min() > 0.15
-    grey = _oklab([NO_INSTANCE], vision)
+    grey = oklab([NO_INSTANCE], vision)
     assert np.linalg.norm(lab - grey, axis=1).min() > 0.09
 
 
-def test_colours_wrap_and_noise_is_grey() -> None:
-    got = colours(np.array([-1, 0, 1, len(PALETTE)]))
-    assert got.tolist() == [NO_INSTANCE, PALETTE[0], PALETTE[1], PALETTE[0]]
+def test_oklab_of_known_colours() -> None:
+    # https://bottosson.github.io/posts/oklab
+    expected = [[1.0, 0.0, 0.0], [0.627955, 0.224863, 0.125846], [0.451854, -0.032457, -0.311528]]
+    np.testing.assert_allclose(oklab(["#ffffff", "#ff0000", "#0000ff"]), expected, atol=3e-4)
+
+
+def test_noise_is_grey() -> None:
+    assert colours(np.array([-1, 0, 1])).tolist() == [NO_INSTANCE, PALETTE[0], PALETTE[1]]
+
+
+def test_instances_far_from_each_other_go_round_the_palette() -> None:
+    coords = np.arange(18)[:, None] * [100, 0, 0]
+    (places,) = spread(coords, [np.arange(18)])
+    assert places.tolist() == [*range(16), 0, 1]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_neighbours_in_space_are_told_apart(ndim: int) -> None:
+    # A string of instances, each touching two others, whose ids say nothing about that.
+    coords = np.arange(40)[:, None].repeat(ndim, axis=1)
+    (places,) = spread(coords, [np.random.default_rng(3).permutation(40)])
+    assert distances(PALETTE)[places[:-1], places[1:]].min() > 0.1
+
+
+def test_an_instance_has_one_colour_in_every_panel() -> None:
+    coords = np.array([[0, 0], [0, 1], [0, 2], [0, 3]])
+    truth, prediction = spread(coords, [np.array([0, 0, 1, -1]), np.array([0, 2, 1, 1])])
+    assert truth.tolist()[0] == truth.tolist()[1] == prediction.tolist()[0]
+    assert (truth[2], truth[3]) == (prediction[2], -1)
+    assert len({int(p) for p in prediction[:3]}) == 3
+
+
+@pytest.mark.parametrize("n", [0, 1, 6000])
+def test_any_number_of_instances_is_coloured(n: int) -> None:
+    (places,) = spread(np.zeros((n, 3), np.int64), [np.arange(n)])
+    assert places.shape == (n,)
+    assert ((places >= 0) & (places < len(PALETTE))).all()
 
 
 def test_ranks_follow_the_ids() -> None:
