@@ -11,7 +11,7 @@ from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelCluster
 from sparseclust.data import RandomSymmetry, VoxelInputs, open_events
 from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
 from sparseclust.models import BranchedNet, create_model
-from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule
+from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule, start_from
 from sparseclust.training import train as run_training
 
 # Chosen on simulated events for a network trained for minutes: 0.5 cuts too little at crowded vertices, 0.9
@@ -102,6 +102,9 @@ def train(
     max_steps: int | None = None,
     max_minutes: float | None = None,
     validate_every: int | None = None,
+    ema_decay: float | None = None,
+    patience: int | None = None,
+    start: str | None = None,
     workers: int = 1,
     seed: int = 0,
     accelerator: str = "auto",
@@ -135,6 +138,12 @@ def train(
         Stop after so many minutes of training. At least one of the two is needed.
     validate_every
         Validate and save the checkpoint every so many steps; by default once per epoch.
+    ema_decay
+        Validate and keep a moving average of the weights that keeps this much of itself per step, e.g. 0.999.
+    patience
+        Stop after so many validations without a better SBD, and keep the best model, not the last one.
+    start
+        Start from the weights of this model file, or of a model that comes with the library, by its name.
     workers
         Processes that read events.
     seed
@@ -158,10 +167,17 @@ def train(
         transform=RandomSymmetry(size),
         seed=seed,
     )
+    model = build_network(network, size=size, seed=seed)
+    if start is not None and not resume:
+        missing = start_from(start, model, inputs=data.inputs)
+        if missing:
+            print(
+                f"{start} has no weights for {len(missing)} tensors, which start anew: {', '.join(missing)}"
+            )
     weights = asdict(loss)
     edges = network.name == "edge_spice"
     module = SpatialEmbeddingModule(
-        build_network(network, size=size, seed=seed),
+        model,
         edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
         loss=SpatialEmbeddingLoss(**weights),
         clusterer=_EDGE_CLUSTERER if edges else GaussianKernelClusterer(seed_threshold=0.5),
@@ -177,6 +193,8 @@ def train(
             output=output,
             schedule=schedule,
             validate_every=validate_every,
+            ema_decay=ema_decay,
+            patience=patience,
             resume=resume,
             accelerator=accelerator,
             precision=precision,

@@ -8,11 +8,14 @@ from typing import Any
 
 from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.pipeline import Predictor
+from sparseclust.training._average import WeightAverage
+from sparseclust.training._best import BestModel
 from sparseclust.training._data import EventDataModule
 from sparseclust.training._lightning import lightning
 from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._progress import BudgetProgressBar
 from sparseclust.training._schedule import BudgetSchedule
+from sparseclust.training._start import start_from
 
 LAST = "last.ckpt"
 MODEL = "model.pt"
@@ -34,7 +37,7 @@ class ResumePoint(lightning.Callback):
         """Save."""
         self._save(trainer)
 
-    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Save."""
         self._save(trainer)
 
@@ -98,6 +101,8 @@ def train(
     output: str | Path,
     schedule: BudgetSchedule,
     validate_every: int | None = None,
+    ema_decay: float | None = None,
+    patience: int | None = None,
     resume: bool = False,
     **trainer_options: Any,
 ) -> Predictor:
@@ -115,6 +120,12 @@ def train(
         How long to train.
     validate_every : int, optional
         Validate and write ``last.ckpt`` every so many steps, by default after each epoch.
+    ema_decay : float, optional
+        Validate and keep a moving average of the weights, which keeps this much of itself in one step, such
+        as 0.999; see :class:`WeightAverage`.
+    patience : int, optional
+        Stop after so many validations in a row without a better ``val/sbd``; ``model.pt`` is then the best
+        model, written as soon as it is found, instead of the last one.
     resume : bool
         Go on from ``last.ckpt``. An epoch that was interrupted goes on with as many batches as it lacked,
         drawn anew.
@@ -138,9 +149,32 @@ def train(
     if resume and not last.is_file():
         raise FileNotFoundError(f"nothing to resume: {last} does not exist; train without resume first")
     output.mkdir(parents=True, exist_ok=True)
+    predictor = Predictor(
+        module.model,
+        module.clusterer,
+        inputs=data.inputs,
+        classes=data.classes,
+        refine=isinstance(module.clusterer, GaussianKernelClusterer),
+    )
+
+    def keep(step: int, score: float | None, kept: str = "best") -> None:
+        minutes = round(schedule.seconds / 60, 2)
+        known: dict[str, Any] = {
+            "kept": kept,
+            "steps": step,
+            "minutes": minutes,
+            "val_sbd": score,
+            "ema_decay": ema_decay,
+        }
+        predictor.save(output / MODEL, **{name: value for name, value in known.items() if value is not None})
+
+    best = None if patience is None else BestModel(keep, patience=patience)
+    average = None if ema_decay is None else WeightAverage(ema_decay)
+    # The order matters where a validation ends: the best model has averaged weights, the checkpoint both.
+    kept = [callback for callback in (best, average) if callback is not None]
     trainer = lightning.Trainer(
         logger=lightning.loggers.CSVLogger(output, name="logs"),
-        callbacks=[schedule, ResumePoint(last), BudgetProgressBar(schedule), InterruptBetweenSteps()],
+        callbacks=[schedule, *kept, ResumePoint(last), BudgetProgressBar(schedule), InterruptBetweenSteps()],
         max_epochs=-1,
         max_steps=-1 if schedule.max_steps is None else schedule.max_steps,
         val_check_interval=validate_every,
@@ -161,14 +195,11 @@ def train(
         # Lightning against newer versions of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         _fit(trainer, module, data, last if resume else None)
-    predictor = Predictor(
-        module.model.eval(),
-        module.clusterer,
-        inputs=data.inputs,
-        classes=data.classes,
-        refine=isinstance(module.clusterer, GaussianKernelClusterer),
-    )
-    predictor.save(output / MODEL, steps=trainer.global_step, minutes=round(schedule.seconds / 60, 2))
+    if best is not None and best.score is not None:
+        start_from(output / MODEL, module.model)
+    else:
+        keep(trainer.global_step, None, "last")
+    module.model.eval()
     return predictor
 
 

@@ -1,0 +1,42 @@
+"""``sparseclust train`` as a user meets it."""
+
+import pytest
+import torch
+
+from sparseclust.cli import main
+
+SIZE = "96"
+TINY = ["--size", SIZE, "--network.base_channels", "4", "--network.depth", "2", "--network.reps", "1"]
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    path = tmp_path_factory.mktemp("train") / "events.h5"
+    assert main(["simulate", str(path), "--events", "6", "--size", SIZE]) == 0
+    return path
+
+
+def _train(events, output, *options):
+    command = ["train", str(events), "--validation", str(events), "--output", str(output), *TINY]
+    return main([*command, "--batch_size", "2", "--workers", "0", "--accelerator", "cpu", *options])
+
+
+def test_averages_keeps_the_best_and_goes_on_from_it(events, tmp_path, capsys):
+    options = ["--max_steps", "4", "--validate_every", "2", "--ema_decay", "0.9", "--patience", "5"]
+    assert _train(events, tmp_path / "first", *options) == 0
+    first = torch.load(tmp_path / "first" / "model.pt", weights_only=True)
+    assert first["info"]["kept"] == "best"
+    assert first["info"]["ema_decay"] == 0.9
+    capsys.readouterr()
+    start = ["--start", str(tmp_path / "first" / "model.pt")]
+    assert _train(events, tmp_path / "second", "--max_steps", "1", "--learning_rate", "1e-9", *start) == 0
+    second = torch.load(tmp_path / "second" / "model.pt", weights_only=True)
+    name = "encoder.stem.weight"
+    torch.testing.assert_close(second["state"][name], first["state"][name], rtol=0, atol=1e-7)
+    assert "start anew" not in capsys.readouterr().out
+
+
+def test_a_network_that_does_not_fit_is_refused(events, tmp_path, capsys):
+    assert _train(events, tmp_path, "--max_steps", "1", "--start", "spice-small") == 2
+    assert "spice-small" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
