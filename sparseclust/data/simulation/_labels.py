@@ -51,6 +51,7 @@ class _Pieces(NamedTuple):
     family: IntArray
     size: IntArray
     main: IntArray  # piece that stands for each family; -1 where the family owns nothing
+    own: FloatArray  # energy that the family's root particle itself left in each piece
 
 
 def label_event(
@@ -76,12 +77,12 @@ def label_event(
     -----
     Families (a particle and its electromagnetic descendants) compete for each voxel: tracks, then showers,
     Michel electrons and delta rays, then energy. The 26-connected pieces of what a family owns become
-    instances: a track as a whole, the piece that holds most energy of the Michel or delta electron itself,
-    every other piece of at least 10 voxels as a shower fragment. A delta ray with fewer than 7 voxels of its
+    instances: a track as a whole, of a Michel or delta electron every piece where it left energy itself (where
+    it crosses its parent again, it is in several), every other piece of at least 10 voxels as a shower
+    fragment. A delta ray with fewer than 7 voxels of its
     own stays with its parent. Voxels without an instance join an instance that they touch.
 
-    With ``small="scatter"`` every shower, Michel and delta instance is therefore 26-connected. A track need
-    not be.
+    With ``small="scatter"`` every shower instance is therefore 26-connected. Others need not be.
     """
     root, kind = find_families(particles)
     weights = np.array([detector.base**2, detector.base, 1], np.int64)
@@ -140,27 +141,27 @@ def _find_pieces(voxels: _Voxels, deltas: IntArray, detector: Detector) -> _Piec
     family = np.zeros(len(size), np.int64)
     family[label] = voxels.family
     core = np.isin(voxels.kind[family], (MICHEL, DELTA))
-    weight = np.where(core, _sum_rows(label, voxels.own, len(size)), size)
+    own = _sum_rows(label, voxels.own, len(size))
+    weight = np.where(core, own, size)
     order = np.lexsort((-weight, family))
     main = np.full(len(voxels.kind), -1, np.int64)
     present, first = np.unique(family[order], return_index=True)
     main[present] = order[first]
-    return _Pieces(label, family, size, main)
+    return _Pieces(label, family, size, main, own)
 
 
 def _choose_instances(kind: IntArray, pieces: _Pieces, parent_family: IntArray) -> tuple[IntArray, IntArray]:
     """Leading piece of the instance of each piece (-1: none), and the class that a leader stands for."""
     index = np.arange(len(pieces.size))
-    piece_kind = kind[pieces.family]
-    is_main = pieces.main[pieces.family] == index
+    piece_kind, main = kind[pieces.family], pieces.main[pieces.family]
     track = piece_kind == TRACK
-    core = is_main & np.isin(piece_kind, (MICHEL, DELTA))
+    core = np.isin(piece_kind, (MICHEL, DELTA)) & (pieces.own > 0)
     semantic = np.where(track | core, piece_kind, SHOWER)
 
     fragment = (piece_kind != LOW_ENERGY) & ~track & ~core & (pieces.size >= FRAGMENT_SIZE)
-    leader = np.where(fragment | core, index, -1)
-    leader[track] = pieces.main[pieces.family[track]]
-    merged = core & (piece_kind == DELTA) & (pieces.size < DELTA_SIZE)
+    leader = np.where(track | core, main, np.where(fragment, index, -1))
+    size = np.bincount(pieces.family[core], pieces.size[core], len(kind))
+    merged = core & (piece_kind == DELTA) & (size[pieces.family] < DELTA_SIZE)
     parent = pieces.main[parent_family[pieces.family[merged]]]
     leader[merged] = np.where((parent >= 0) & track[parent], parent, -1)
     return leader, semantic

@@ -125,16 +125,29 @@ def pieces(coords):
     return ndimage.label(image, np.ones((3, 3, 3)))[1]
 
 
-def test_shower_michel_and_delta_instances_are_connected(events):
-    checked = 0
-    for event in events[:40]:
-        for instance in range(event.instance.max() + 1):
-            mask = event.instance == instance
-            if event.semantic[mask][0] == SemanticClass.TRACK:
-                continue
-            assert pieces(event.coords[mask]) == 1
-            checked += 1
-    assert checked > 500
+def pieces_of(events, semantic):
+    return [
+        pieces(event.coords[event.instance == instance])
+        for event in events
+        for instance in np.unique(event.instance[event.semantic == semantic])
+    ]
+
+
+def test_shower_instances_are_connected(events):
+    counts = pieces_of(events[:40], SemanticClass.SHOWER)
+    assert len(counts) > 300
+    assert set(counts) == {1}
+
+
+def test_delta_rays_are_in_several_pieces_as_often_as_in_geant4(events):
+    counts = np.array(pieces_of(events, SemanticClass.DELTA))
+    share = (counts > 1).mean()
+    # Geant4, with the same detector and threshold: .145 of 1730; here the error is that of both samples.
+    assert abs(share - 0.145) < 3 * np.sqrt(0.145 * 0.855 * (1 / len(counts) + 1 / 1730)) + 0.03
+
+
+def test_tracks_are_almost_never_in_several_pieces(events):
+    assert np.mean(np.array(pieces_of(events, SemanticClass.TRACK)) > 1) < 0.02  # Geant4: .003
 
 
 def test_sizes_of_instances(events):
