@@ -1,7 +1,16 @@
-"""Models: an encoder with branches of decoders and heads, and presets by name."""
+"""Models: an encoder with branches of decoders and heads, and presets by name; weights of other programs."""
 
 from sparseclust.models._branched import Branch, BranchedNet
+from sparseclust.models._convert import convert_state_dict
 from sparseclust.models._presets import edge_spice, spice
 from sparseclust.models._registry import create_model, list_models
 
-__all__ = ["Branch", "BranchedNet", "create_model", "edge_spice", "list_models", "spice"]
+__all__ = [
+    "Branch",
+    "BranchedNet",
+    "convert_state_dict",
+    "create_model",
+    "edge_spice",
+    "list_models",
+    "spice",
+]
