@@ -5,11 +5,13 @@ from sparseclust.pipeline._files import write_predictions
 from sparseclust.pipeline._model_file import list_pretrained
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import PARTICLE_CLASSES, Predictor
+from sparseclust.pipeline._tiles import TiledNetwork
 
 __all__ = [
     "PARTICLE_CLASSES",
     "Prediction",
     "Predictor",
+    "TiledNetwork",
     "assemble",
     "edges_within",
     "list_pretrained",
