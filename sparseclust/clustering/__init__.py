@@ -1,6 +1,7 @@
 """From embeddings to clusters, and from voxels to connected pieces, on NumPy arrays or torch tensors."""
 
 from sparseclust.clustering._affinity import AffinityGraphClusterer, kernel_affinity
+from sparseclust.clustering._bridges import bridge_edges
 from sparseclust.clustering._clusterer import GaussianKernelClusterer
 from sparseclust.clustering._gaussian import cluster_embeddings, gaussian_kernel
 from sparseclust.clustering._neighbours import connected_components, dbscan_voxels, neighbour_edges
@@ -11,6 +12,7 @@ __all__ = [
     "AffinityGraphClusterer",
     "GaussianKernelClusterer",
     "absorb_fragments",
+    "bridge_edges",
     "cluster_embeddings",
     "connected_components",
     "dbscan_voxels",

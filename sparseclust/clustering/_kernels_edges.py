@@ -54,6 +54,29 @@ def fill_neighbours(keys, low, high, first, second):
 
 
 @numba.njit(cache=True, nogil=True)
+def pairs_between(keys, low, high, label):
+    """Pairs of :func:`fill_neighbours` whose labels differ: (2, m). One sweep counts, one writes."""
+    n = keys.shape[0]
+    pairs = np.empty((2, 0), np.int64)
+    for writing in (False, True):
+        begin = np.zeros(low.shape[0], np.int64)
+        end = np.zeros(low.shape[0], np.int64)
+        at = 0
+        for a in range(n):
+            for r in range(low.shape[0]):
+                begin[r], end[r] = advance(keys, keys[a] + low[r], keys[a] + high[r], begin[r], end[r])
+                for b in range(max(begin[r], a + 1), end[r]):
+                    if label[a] != label[b]:
+                        if writing:
+                            pairs[0, at] = a
+                            pairs[1, at] = b
+                        at += 1
+        if not writing:
+            pairs = np.empty((2, at), np.int64)
+    return pairs
+
+
+@numba.njit(cache=True, nogil=True)
 def among_nearest(coords, first, second, k):
     """Which edges lead to one of the k nearest neighbours of either end, the smaller row on ties.
 

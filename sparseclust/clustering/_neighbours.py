@@ -32,7 +32,7 @@ class VoxelGraph(NamedTuple):
 
 def voxel_graph(coords: IntArray, radius: float, group: IntArray) -> VoxelGraph:
     """Find the neighbouring voxels inside each group; ``group`` counts from 0."""
-    keys, steps = _keys_and_steps(coords, radius, group)
+    keys, steps = voxel_keys(coords, radius, group)
     if _rises(keys):
         return VoxelGraph(np.arange(len(keys)), np.ones(len(keys), np.int64), _close_pairs(keys, steps))
     distinct, first, voxel, count = np.unique(
@@ -91,9 +91,7 @@ def neighbour_edges(
     """
     rows = check.coordinate_rows(coords)
     nearest = None if k is None else check.count("k", k)
-    keys, steps = _keys_and_steps(
-        rows, check.distance("radius", radius), check.dense_groups(group, len(rows))[0]
-    )
+    keys, steps = voxel_keys(rows, check.distance("radius", radius), check.dense_groups(group, len(rows))[0])
     if _rises(keys):
         edges = _close_pairs(keys, steps)
     else:
@@ -211,12 +209,18 @@ def _dbscan(graph: VoxelGraph, min_samples: int) -> IntArray:
     return np.where(labels < n, labels, -1)
 
 
-def _keys_and_steps(coords: IntArray, radius: float, group: IntArray) -> tuple[IntArray, IntArray]:
+def voxel_keys(coords: IntArray, radius: float, group: IntArray) -> tuple[IntArray, IntArray]:
     """Keys of the rows, and by how much the key of a neighbour may be larger: rising, 0 among them."""
     keys, weights = pack_keys(np.column_stack([group, coords]), pad=int(radius))
     # Of each pair of opposite offsets the list holds the one that makes keys smaller, the longest step first.
     steps = -(offsets_within(radius, coords.shape[1]) @ weights[1:])
     return keys, np.append(steps, 0)[::-1]
+
+
+def step_intervals(steps: IntArray) -> tuple[IntArray, IntArray]:
+    """First and last of each run of consecutive steps."""
+    gaps = np.flatnonzero(np.diff(steps) != 1)
+    return steps[np.append(0, gaps + 1)], steps[np.append(gaps, len(steps) - 1)]
 
 
 def _rises(keys: IntArray) -> bool:
@@ -225,8 +229,7 @@ def _rises(keys: IntArray) -> bool:
 
 def _close_pairs(keys: IntArray, steps: IntArray) -> IntArray:
     """Pairs ``a < b``, sorted, of sorted keys that differ by one of the steps: (2, m)."""
-    gaps = np.flatnonzero(np.diff(steps) != 1)
-    low, high = steps[np.append(0, gaps + 1)], steps[np.append(gaps, len(steps) - 1)]
+    low, high = step_intervals(steps)
     pairs = np.empty((2, _kernels_edges.count_neighbours(keys, low, high)), np.int64)
     _kernels_edges.fill_neighbours(keys, low, high, *pairs)
     return pairs

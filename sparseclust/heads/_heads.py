@@ -204,10 +204,13 @@ class EdgeAffinityHead(nn.Module):
         Features per voxel.
     hidden : int
         Width of the hidden layer.
+    distance : bool
+        Tell the MLP how far apart the ends are as well, for edges that bridge gaps.
 
     Notes
     -----
-    ``MLP([|f_i - f_j|, f_i + f_j])``: the same for both directions of an edge.
+    ``MLP([|f_i - f_j|, f_i + f_j])``, with ``|x_i - x_j|`` in voxels where ``distance`` is asked for: the
+    same for both directions of an edge.
 
     Examples
     --------
@@ -219,14 +222,21 @@ class EdgeAffinityHead(nn.Module):
     torch.Size([1])
     """
 
-    def __init__(self, in_channels: int, *, hidden: int = 32) -> None:
+    def __init__(self, in_channels: int, *, hidden: int = 32, distance: bool = False) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(2 * in_channels, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))
+        self.distance = distance
+        width = 2 * in_channels + distance
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))
 
     def forward(self, features: SparseTensor, edges: Tensor) -> Tensor:
         """Return one logit per column of ``edges`` (2, m), rows of ``features``."""
         if edges.ndim != 2 or len(edges) != 2:
             raise ValueError(f"edges must have shape (2, m), got {tuple(edges.shape)}")
         first, second = (features.feats.index_select(0, end) for end in edges)
-        logits: Tensor = self.mlp(torch.cat([(first - second).abs(), first + second], dim=1))
+        columns = [(first - second).abs(), first + second]
+        if self.distance:
+            places = features.coords[:, 1:]
+            step = places.index_select(0, edges[0]) - places.index_select(0, edges[1])
+            columns.append(step.to(first.dtype).norm(dim=1, keepdim=True))
+        logits: Tensor = self.mlp(torch.cat(columns, dim=1))
         return logits.squeeze(1)

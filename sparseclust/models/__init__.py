@@ -2,7 +2,7 @@
 
 from sparseclust.models._branched import Branch, BranchedNet
 from sparseclust.models._convert import convert_state_dict
-from sparseclust.models._presets import edge_spice, spice
+from sparseclust.models._presets import edge_spice, edge_unet, spice
 from sparseclust.models._registry import create_model, list_models
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "convert_state_dict",
     "create_model",
     "edge_spice",
+    "edge_unet",
     "list_models",
     "spice",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from sparseclust.backbones import Decoder, Encoder
@@ -23,8 +24,8 @@ class Branch(nn.Module):
     heads : mapping of str to Head
         Modules by the name of their output; see :class:`sparseclust.heads.Head`.
     edge_heads : mapping of str to EdgeHead
-        Modules that score pairs of touching voxels; see :class:`sparseclust.heads.EdgeHead`. With any of them
-        the outputs include ``"edges"`` (2, m), the pairs.
+        Modules that score pairs of voxels; see :class:`sparseclust.heads.EdgeHead`. With any of them the
+        outputs include ``"edges"`` (2, m), the pairs: those that touch, then those that the caller adds.
     """
 
     def __init__(
@@ -44,12 +45,13 @@ class Branch(nn.Module):
         """Names of the outputs."""
         return [*self.heads, *self.edge_heads, *(["edges"] if self.edge_heads else [])]
 
-    def forward(self, pyramid: list[SparseTensor]) -> dict[str, Tensor]:
-        """Return the output of every head."""
+    def forward(self, pyramid: list[SparseTensor], pairs: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the output of every head; ``pairs`` (2, m) are scored beside the touching voxels."""
         features = self.decoder(pyramid)
         outputs = {name: head(features) for name, head in self.heads.items()}
         if self.edge_heads:
-            outputs["edges"] = features.edges()
+            edges = features.edges()
+            outputs["edges"] = edges if pairs is None else torch.cat([edges, pairs], dim=1)
             outputs |= {name: head(features, outputs["edges"]) for name, head in self.edge_heads.items()}
         return outputs
 
@@ -62,6 +64,9 @@ class BranchedNet(nn.Module):
     encoder : Encoder
         A module; see :class:`sparseclust.backbones.Encoder`.
     branches : mapping of str to Branch
+    bridge_radius : float
+        The edge heads also judge gaps: pieces at most so many voxels apart are to be offered to them, as
+        ``pairs``. 0: touching voxels alone.
 
     Attributes
     ----------
@@ -88,19 +93,25 @@ class BranchedNet(nn.Module):
     torch.Size([1, 5])
     """
 
-    def __init__(self, encoder: Encoder, branches: Mapping[str, Branch]) -> None:
+    def __init__(
+        self, encoder: Encoder, branches: Mapping[str, Branch], *, bridge_radius: float = 0.0
+    ) -> None:
         super().__init__()
         names = [name for branch in branches.values() for name in branch.outputs]
         if len(names) != len(set(names)):
             raise ValueError(f"every output needs a name of its own, got {names}")
         self.config: dict[str, Any] | None = None
+        self.bridge_radius = bridge_radius
         self.encoder = cast(nn.Module, encoder)
         self.branches = nn.ModuleDict(branches)
 
-    def forward(self, x: SparseTensor) -> dict[str, Tensor]:
-        """Return all outputs by name: one row per voxel in the order of ``x``, or one per edge."""
+    def forward(self, x: SparseTensor, pairs: Tensor | None = None) -> dict[str, Tensor]:
+        """Return all outputs by name: one row per voxel in the order of ``x``, or one per edge.
+
+        ``pairs`` (2, m) int64 are rows of voxels that edge heads score beside those that touch.
+        """
         pyramid = self.encoder(x)
         outputs: dict[str, Tensor] = {}
         for branch in self.branches.values():
-            outputs.update(branch(pyramid))
+            outputs.update(branch(pyramid, pairs))
         return outputs

@@ -109,6 +109,56 @@ def edge_spice(
     return BranchedNet(encoder, branches)
 
 
+@register_model
+def edge_unet(
+    in_channels: int = 4,
+    *,
+    base_channels: int = 32,
+    depth: int = 5,
+    reps: int = 2,
+    bridge_radius: float = 6.0,
+    norm: Norm = "batch",
+    ndim: int = 3,
+) -> BranchedNet:
+    """U-ResNet that scores edges and nothing else: half the work of :func:`edge_spice`.
+
+    It judges the edges between touching voxels, where particles must be cut, and the bridges between pieces
+    that lie near, where a particle in several pieces must be joined.
+
+    Parameters
+    ----------
+    in_channels : int
+        Features per voxel.
+    base_channels, depth, reps
+        As :class:`sparseclust.backbones.UResNetEncoder`.
+    bridge_radius : float
+        Longest gap of a bridge, in voxels; 0 for touching voxels alone.
+    norm : {"batch", "layer", "none"}
+    ndim : int
+
+    Returns
+    -------
+    BranchedNet
+        Outputs: "edges" (2, m), the pairs of voxels, and "affinity" (m,), logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sparseclust.models import edge_unet
+    >>> from sparseclust.sparse import SparseTensor
+    >>> x = SparseTensor(torch.ones(3, 4), torch.tensor([[0, 7, 7, 7], [0, 7, 7, 8], [0, 7, 7, 11]]))
+    >>> edge_unet(base_channels=8, depth=2)(x, pairs=torch.tensor([[1], [2]]))["edges"].tolist()
+    [[0, 1], [1, 2]]
+    """
+    encoder = UResNetEncoder(
+        in_channels, base_channels=base_channels, depth=depth, reps=reps, norm=norm, ndim=ndim
+    )
+    decoder = UResNetDecoder(encoder.channels, reps=reps, norm=norm, ndim=ndim)
+    head = EdgeAffinityHead(decoder.out_channels, distance=bridge_radius > 0)
+    branch = Branch(decoder, edge_heads={"affinity": head})
+    return BranchedNet(encoder, {"edges": branch}, bridge_radius=bridge_radius)
+
+
 def _embedding_branches(
     encoder: UResNetEncoder,
     spatial_size: int | Sequence[int],

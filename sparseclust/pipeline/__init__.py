@@ -1,6 +1,6 @@
 """From events to particle labels: what another reconstruction chain imports."""
 
-from sparseclust.pipeline._assemble import assemble, edges_within
+from sparseclust.pipeline._assemble import assemble, edges_within, network_outputs
 from sparseclust.pipeline._files import write_predictions
 from sparseclust.pipeline._model_file import list_pretrained
 from sparseclust.pipeline._prediction import Prediction
@@ -15,5 +15,6 @@ __all__ = [
     "assemble",
     "edges_within",
     "list_pretrained",
+    "network_outputs",
     "write_predictions",
 ]

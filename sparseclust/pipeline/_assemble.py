@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust._voxels import component_labels
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer, bridge_edges
 from sparseclust.clustering import refine as repaired
 from sparseclust.data import Batch
 
@@ -25,6 +26,36 @@ class Labelled(NamedTuple):
     labels: npt.NDArray[np.int64]
     edges: npt.NDArray[np.int64] | None = None
     affinity: npt.NDArray[np.float32] | None = None
+
+
+def network_outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Run a network on a batch; one that judges gaps is given the bridges between the pieces of each group.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        With an attribute ``bridge_radius`` above 0 it is called with ``pairs`` too, as a
+        :class:`~sparseclust.models.BranchedNet`.
+    batch : Batch
+
+    Returns
+    -------
+    dict of str to Tensor
+        What the network returned.
+    """
+    radius = getattr(model, "bridge_radius", 0.0)
+    arguments = {"pairs": bridges(batch, radius)} if radius else {}
+    outputs: dict[str, Tensor] = model(batch.tensor, **arguments)
+    return outputs
+
+
+def bridges(batch: Batch, radius: float) -> Tensor:
+    """Shortest pairs of voxels (2, m) between the connected pieces of each group, up to ``radius`` long."""
+    edges = batch.tensor.edges()
+    first, second = batch.group[edges[0]], batch.group[edges[1]]
+    pieces = component_labels(len(batch.tensor), edges[:, first == second].cpu().numpy())
+    coords = batch.tensor.coords[:, 1:]
+    return bridge_edges(coords, torch.from_numpy(pieces), radius=radius, group=batch.group)
 
 
 def assemble(

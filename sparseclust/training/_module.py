@@ -7,7 +7,7 @@ import torch
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import Batch, SemanticClass
 from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
-from sparseclust.pipeline import assemble, edges_within
+from sparseclust.pipeline import assemble, edges_within, network_outputs
 from sparseclust.training._lightning import lightning
 from sparseclust.training._metrics import PartitionMetric
 
@@ -24,7 +24,9 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         Of the embeddings, called like :class:`sparseclust.losses.SpatialEmbeddingLoss` with instance, group,
         event and semantic; by default that, as it comes.
     edge_loss : torch.nn.Module, optional
-        Of the affinities; by default :class:`sparseclust.losses.EdgeAffinityLoss` as it comes.
+        Of the affinities of touching voxels; by default :class:`sparseclust.losses.EdgeAffinityLoss` as it
+        comes. Bridges over gaps, of which there are few and no more of one kind than of the other, have a
+        cross-entropy of their own.
     clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
         Makes the labels that validation scores, and those of the trained predictor. The default, an
         AffinityGraphClusterer, needs a network that scores edges.
@@ -35,7 +37,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
 
     Notes
     -----
-    The two losses are added. A loss group is one semantic class of one event. Logs the terms of the losses as
+    The losses are added. A loss group is one semantic class of one event. Logs the terms of the losses as
     ``train/*``, the loss of the embeddings also per class (``train/loss_track``, ``nan`` in a step without
     the class), and per validation ``val/loss``, ``val/ari``, ``val/sbd`` (means over events and classes) and
     the same per class.
@@ -55,6 +57,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.model = model
         self.loss = SpatialEmbeddingLoss() if loss is None else loss
         self.edge_loss = EdgeAffinityLoss() if edge_loss is None else edge_loss
+        self.bridge_loss = EdgeAffinityLoss(cut_weight=1.0)
         self.clusterer = AffinityGraphClusterer() if clusterer is None else clusterer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -63,8 +66,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Run the network on a batch."""
-        outputs: dict[str, torch.Tensor] = self.model(batch.tensor)
-        return outputs
+        return network_outputs(self.model, batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """One step."""
@@ -124,8 +126,15 @@ class SpatialEmbeddingModule(lightning.LightningModule):
             losses.append(terms["loss"])
         if "affinity" in outputs:
             edges, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
-            terms |= self.edge_loss(logits, edges, instance=batch.instance)
+            places = batch.tensor.coords[:, 1:]
+            bridge = (places[edges[0]] - places[edges[1]]).abs().amax(dim=1) > 1
+            touching = edges[:, ~bridge]
+            terms |= self.edge_loss(logits[~bridge], touching, instance=batch.instance, event=batch.group)
             losses.append(terms["loss"])
+            if getattr(self.model, "bridge_radius", 0.0):
+                of_bridges = self.bridge_loss(logits[bridge], edges[:, bridge], instance=batch.instance)
+                terms |= {f"bridge_{name}": value for name, value in of_bridges.items()}
+                losses.append(terms["bridge_loss"])
         return {**terms, "loss": torch.stack(losses).sum()}
 
 
