@@ -2,29 +2,48 @@
 
 import itertools
 import os
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from sparseclust.data import Event, SemanticClass, VoxelInputs, collate_events
+from sparseclust.data import Batch, Event, SemanticClass, VoxelInputs, collate_events
 from sparseclust.models import create_model
 from sparseclust.pipeline._assemble import (
     Clusterer,
+    Labelled,
     check_refine,
     clusterer_from_dict,
     clusterer_to_dict,
     label_batch,
+    network_outputs,
 )
 from sparseclust.pipeline._model_file import read_model, write_model
 from sparseclust.pipeline._prediction import Prediction, Seen, per_event
+from sparseclust.pipeline._workers import LabelPool
 
 PER_EDGE = ("edges", "affinity")
+STAGES = ("read", "collate", "network", "cluster")
 PARTICLE_CLASSES = (SemanticClass.SHOWER, SemanticClass.TRACK, SemanticClass.MICHEL, SemanticClass.DELTA)
 _PRECISIONS = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class _Outputs(NamedTuple):
+    """What the network says of a batch: tensors where they are, and on the host what is kept."""
+
+    seen: list[Seen]
+    batch: Batch
+    outputs: dict[str, Tensor]
+    arrays: dict[str, npt.NDArray[np.float32]]
 
 
 class Predictor:
@@ -52,6 +71,12 @@ class Predictor:
     refine : bool
         Repair the clusters of Gaussian kernels by the connectivity of their voxels, with
         :func:`sparseclust.clustering.refine`.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        Time spent so far in the stages ``"read"``, ``"collate"``, ``"network"`` and ``"cluster"``; with
+        worker processes the last is the time that they were waited for.
 
     Raises
     ------
@@ -103,32 +128,91 @@ class Predictor:
         self.batch_size = batch_size
         self.precision = precision
         self.refine = refine
+        self.seconds = dict.fromkeys(STAGES, 0.0)
 
     @property
     def device(self) -> torch.device:
         """Where the network's parameters are."""
         return next(self.model.parameters()).device
 
-    def predict(self, events: Iterable[Event]) -> Iterator[Prediction]:
-        """Label events one batch at a time: lazily, in order, one prediction per event."""
-        source = iter(events)
-        while batch := list(itertools.islice(source, self.batch_size)):
+    def predict(self, events: Iterable[Event], *, workers: int = 0) -> Iterator[Prediction]:
+        """Label events one batch at a time: lazily, in order, one prediction per event.
+
+        Parameters
+        ----------
+        events : iterable of Event
+        workers : int
+            Processes that cluster batches while the network is at the next ones; 0: this one does both in
+            turn. Labels are the same. They pay where the network runs on a GPU, or leaves cores idle; each
+            takes a few seconds to start.
+
+        Raises
+        ------
+        ValueError
+            If ``workers`` is negative.
+        """
+        if workers < 0:
+            raise ValueError(f"workers must be at least 0, got {workers}")
+        return self._predict_beside(events, workers) if workers else self._predict_in_turn(events)
+
+    def _predict_in_turn(self, events: Iterable[Event]) -> Iterator[Prediction]:
+        for batch in self._batches(events):
             yield from self.predict_batch(batch)
+
+    def _predict_beside(self, events: Iterable[Event], workers: int) -> Iterator[Prediction]:
+        waiting: deque[tuple[_Outputs, Future[Labelled]]] = deque()
+        with LabelPool(workers) as pool:
+            for batch in self._batches(events):
+                found = self._forward(batch)
+                task = pool.submit(self.clusterer, found.outputs, found.batch, refine=self.refine)
+                waiting.append((found, task))
+                if len(waiting) > 2 * workers:
+                    yield from self._collected(*waiting.popleft())
+            while waiting:
+                yield from self._collected(*waiting.popleft())
 
     def predict_batch(self, events: Sequence[Event]) -> list[Prediction]:
         """Label events in one forward pass."""
-        seen = [Seen(event, self.classes) for event in events]
-        batch = collate_events([s.event for s in seen], inputs=self.inputs).to(self.device)
+        found = self._forward(events)
+        with self._stage("cluster"):
+            labelled = label_batch(self.clusterer, found.outputs, found.batch, refine=self.refine)
+            return per_event(found.seen, labelled, found.arrays)
+
+    def _collected(self, found: "_Outputs", task: "Future[Labelled]") -> list[Prediction]:
+        with self._stage("cluster"):
+            return per_event(found.seen, task.result(), found.arrays)
+
+    def _batches(self, events: Iterable[Event]) -> Iterator[list[Event]]:
+        source = iter(events)
+        while True:
+            with self._stage("read"):
+                batch = list(itertools.islice(source, self.batch_size))
+            if not batch:
+                return
+            yield batch
+
+    def _forward(self, events: Sequence[Event]) -> "_Outputs":
+        with self._stage("collate"):
+            seen = [Seen(event, self.classes) for event in events]
+            batch = collate_events([s.event for s in seen], inputs=self.inputs).to(self.device)
         training = self.model.training
         self.model.eval()
         try:
-            with torch.inference_mode(), self._autocast():
-                outputs = self.model(batch.tensor)
+            with self._stage("network"), torch.inference_mode(), self._autocast():
+                outputs = network_outputs(self.model, batch)
+                # Here, so that a GPU is waited for in the stage that it works for.
+                arrays = {k: v.float().cpu().numpy() for k, v in outputs.items() if k not in PER_EDGE}
         finally:
             self.model.train(training)
-        labelled = label_batch(self.clusterer, outputs, batch, refine=self.refine)
-        arrays = {k: v.float().cpu().numpy() for k, v in outputs.items() if k not in PER_EDGE}
-        return per_event(seen, labelled, arrays)
+        return _Outputs(seen, batch, outputs, arrays)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begin
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _PRECISIONS[self.precision]

@@ -1,0 +1,64 @@
+"""Processes that cluster one batch while the network is at the next."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import numba
+import torch
+from torch import Tensor
+
+from sparseclust.data import Batch
+from sparseclust.pipeline._assemble import Clusterer, Labelled, label_batch
+
+
+class LabelPool:
+    """Worker processes for :func:`label_batch`, one thread each."""
+
+    def __init__(self, workers: int) -> None:
+        # Fresh processes: a fork would copy locks that threads of the caller hold.
+        self._pool = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+        )
+
+    def submit(
+        self, clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, *, refine: bool
+    ) -> "Future[Labelled]":
+        """Begin to label a batch; what is on a GPU is copied to the host."""
+        on_host = {name: values.cpu() for name, values in outputs.items()}
+        # As bytes: tensors would go through shared memory, of which containers have little.
+        return self._pool.submit(_label, pickle.dumps((clusterer, on_host, batch.to("cpu"), refine)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _label(task: bytes) -> Labelled:
+    clusterer, outputs, batch, refine = pickle.loads(task)
+    return label_batch(clusterer, outputs, batch, refine=refine)
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
+    numba.config.NUMBA_NUM_THREADS = 1
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # Nobody tells the workers of a process that is killed.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

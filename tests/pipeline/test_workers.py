@@ -1,0 +1,148 @@
+"""Worker processes change no label, end with their parent, and are missed when they die."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import pytest
+import torch
+
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.data import VoxelInputs
+from sparseclust.models import create_model
+from sparseclust.pipeline import Predictor
+from sparseclust.pipeline._workers import LabelPool
+from sparseclust.testing import random_event
+
+SIZE = 64
+
+
+def make_predictor(clusterer, **options):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = create_model("edge_spice", spatial_size=SIZE, base_channels=4, depth=2, initial_margin=0.1)
+    return Predictor(model, clusterer, inputs=VoxelInputs(SIZE), batch_size=2, **options)
+
+
+def test_predictions_are_the_same_in_the_same_order(rng):
+    predictor = make_predictor(AffinityGraphClusterer(threshold=0.5))
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(9)]
+    alone = list(predictor.predict(events))
+    beside = list(predictor.predict(iter(events), workers=1))
+    assert [p.event for p in beside] == events
+    for a, b in zip(alone, beside):
+        np.testing.assert_array_equal(a.labels, b.labels)
+        np.testing.assert_array_equal(a.outputs["margins"], b.outputs["margins"])
+        np.testing.assert_array_equal(a.edges, b.edges)
+        np.testing.assert_array_equal(a.affinity, b.affinity)
+
+
+class Here(LabelPool):
+    """The pool without its processes: what would be sent is labelled at once."""
+
+    def __init__(self, workers):
+        self._pool = self
+
+    def submit(self, function, task):
+        done = Future()
+        done.set_result(function(task))
+        return done
+
+    def shutdown(self, cancel_futures):
+        pass
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_kernels_and_repairs_beside_the_network(rng, monkeypatch, refine):
+    monkeypatch.setattr("sparseclust.pipeline._predictor.LabelPool", Here)
+    predictor = make_predictor(GaussianKernelClusterer(0.3), refine=refine)
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(15)]
+    for a, b in zip(predictor.predict(events), predictor.predict(events, workers=2), strict=True):
+        np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def test_seconds_add_up(rng):
+    predictor = make_predictor(AffinityGraphClusterer())
+    assert set(predictor.seconds.values()) == {0.0}
+
+    def slow():
+        for _ in range(3):
+            time.sleep(0.05)
+            yield random_event(rng, spatial_size=SIZE)
+
+    begin = time.perf_counter()
+    list(predictor.predict(slow()))
+    assert sum(predictor.seconds.values()) <= time.perf_counter() - begin
+    assert predictor.seconds["read"] >= 0.15
+    assert all(seconds > 0 for seconds in predictor.seconds.values())
+
+
+def test_a_number_of_workers():
+    with pytest.raises(ValueError, match="workers must be at least 0, got -1"):
+        make_predictor(AffinityGraphClusterer()).predict([], workers=-1)
+
+
+WITH_A_WORKER = """
+import os, signal, sys
+import numpy as np
+from test_workers import make_predictor
+from sparseclust.clustering import AffinityGraphClusterer
+from sparseclust.testing import random_event
+
+def events():
+    rng = np.random.default_rng(1)
+    while True:
+        yield random_event(rng)
+
+if __name__ == "__main__":
+    import multiprocessing
+    for i, _ in enumerate(make_predictor(AffinityGraphClusterer()).predict(events(), workers=1)):
+        if i == 4:
+            print(multiprocessing.active_children()[0].pid, flush=True)
+"""
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A process that predicts for ever, and the number of its worker."""
+    script = tmp_path / "script.py"
+    script.write_text(WITH_A_WORKER)
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    command = [sys.executable, str(script)]
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process, int(process.stdout.readline())
+        process.kill()
+
+
+def test_workers_of_a_killed_process_end(running):
+    process, worker = running
+    process.kill()
+    process.wait(timeout=60)
+    end = time.monotonic() + 30
+    while alive(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not alive(worker)
+
+
+def test_a_killed_worker_is_an_error(running):
+    process, worker = running
+    os.kill(worker, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert BrokenProcessPool.__name__ in err
+
+
+def alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
