@@ -18,6 +18,13 @@ from sparseclust.training import train as run_training
 # cuts too much elsewhere.
 _EDGE_CLUSTERER = AffinityGraphClusterer(threshold=0.7)
 
+# Options that a network has no use for.
+_FOREIGN = {
+    "edge_spice": (),
+    "edge_unet": ("spatial_size", "margin_dim", "initial_margin"),
+    "spice": ("bridge_radius",),
+}
+
 MaskTerm = Literal["bce", "focal", "lovasz"]
 
 
@@ -27,8 +34,9 @@ class NetworkOptions:
 
     Parameters
     ----------
-    name : {"edge_spice", "spice"}
-        edge_spice scores edges between touching voxels beside the embeddings; spice is the published network.
+    name : {"edge_spice", "edge_unet", "spice"}
+        edge_unet scores edges between voxels, edge_spice does so beside the embeddings; spice is the
+        published network.
     input_classes : int
         Semantic classes, one-hot, among the inputs beside energy and position; 0 as published.
     base_channels : int
@@ -41,15 +49,18 @@ class NetworkOptions:
         1 for one margin per voxel, 3 for one per axis.
     initial_margin : float
         Margin of the untrained network, in units of half the volume.
+    bridge_radius : float
+        Longest gap over which edges are scored as well, in voxels; 0 for touching voxels alone.
     """
 
-    name: Literal["edge_spice", "spice"] = "edge_spice"
+    name: Literal["edge_spice", "edge_unet", "spice"] = "edge_spice"
     input_classes: int = 4
     base_channels: int = 16
     depth: int = 5
     reps: int = 2
     margin_dim: int = 1
     initial_margin: float = 0.1
+    bridge_radius: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -175,7 +186,7 @@ def train(
                 f"{start} has no weights for {len(missing)} tensors, which start anew: {', '.join(missing)}"
             )
     weights = asdict(loss)
-    edges = network.name == "edge_spice"
+    edges = network.name != "spice"
     module = SpatialEmbeddingModule(
         model,
         edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
@@ -213,10 +224,11 @@ def build_network(options: NetworkOptions, *, size: int, seed: int) -> BranchedN
     """Make an untrained network; the same weights for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        settings = asdict(options)
-        settings.pop("input_classes")
-        channels = network_inputs(options, size=size).channels(ndim=3)
-        return create_model(in_channels=channels, spatial_size=size, **settings)
+        settings = asdict(options) | {"spatial_size": size}
+        settings["in_channels"] = network_inputs(options, size=size).channels(ndim=3)
+        for foreign in ("input_classes", *_FOREIGN[options.name]):
+            settings.pop(foreign)
+        return create_model(**settings)
 
 
 def network_inputs(options: NetworkOptions, *, size: int) -> VoxelInputs:

@@ -77,13 +77,17 @@ def edge_spice(
     reps: int = 2,
     margin_dim: int = 1,
     initial_margin: float | None = None,
+    bridge_radius: float = 0.0,
     norm: Norm = "batch",
     ndim: int = 3,
 ) -> BranchedNet:
     """Spice with a third branch that says which touching voxels belong together.
 
     Connectivity separates most particles; the affinities of the edges between touching voxels say where
-    particles that touch must be cut. Parameters as :func:`spice`.
+    particles that touch must be cut. Parameters as :func:`spice`, and
+
+    bridge_radius : float
+        As :func:`edge_unet`.
 
     Returns
     -------
@@ -105,8 +109,8 @@ def edge_spice(
     )
     decoder = UResNetDecoder(encoder.channels, reps=reps, norm=norm, ndim=ndim)
     branches = _embedding_branches(encoder, spatial_size, reps, margin_dim, initial_margin, norm, ndim)
-    branches["edges"] = Branch(decoder, edge_heads={"affinity": EdgeAffinityHead(decoder.out_channels)})
-    return BranchedNet(encoder, branches)
+    branches["edges"] = _edge_branch(decoder, bridge_radius)
+    return BranchedNet(encoder, branches, bridge_radius=bridge_radius)
 
 
 @register_model
@@ -154,9 +158,12 @@ def edge_unet(
         in_channels, base_channels=base_channels, depth=depth, reps=reps, norm=norm, ndim=ndim
     )
     decoder = UResNetDecoder(encoder.channels, reps=reps, norm=norm, ndim=ndim)
+    return BranchedNet(encoder, {"edges": _edge_branch(decoder, bridge_radius)}, bridge_radius=bridge_radius)
+
+
+def _edge_branch(decoder: UResNetDecoder, bridge_radius: float) -> Branch:
     head = EdgeAffinityHead(decoder.out_channels, distance=bridge_radius > 0)
-    branch = Branch(decoder, edge_heads={"affinity": head})
-    return BranchedNet(encoder, {"edges": branch}, bridge_radius=bridge_radius)
+    return Branch(decoder, edge_heads={"affinity": head})
 
 
 def _embedding_branches(
