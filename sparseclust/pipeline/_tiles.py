@@ -1,5 +1,6 @@
 """Events larger than memory: the network sees overlapping pieces, the outputs are those of the whole."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -25,17 +26,20 @@ class TiledNetwork(nn.Module):
         Most voxels that the network sees at once; what fits is not cut.
     overlap : int, optional
         How far, in voxels, a tile reaches beyond its core, the part that its outputs are taken from. By
-        default as far as the network sees, for which it must be one of :mod:`sparseclust.models`.
+        default as far as the network sees and edges reach, for which it must be one of
+        :mod:`sparseclust.models`.
 
     Attributes
     ----------
     overlap : int
+    bridge_radius : float
+        That of the model.
 
     Raises
     ------
     ValueError
-        If ``voxels`` or ``overlap`` is not positive, or how far the network sees is not known; at the call,
-        if an event is so dense that no tile fits.
+        If ``voxels`` is not positive, ``overlap`` does not reach from end to end of an edge, or how far the
+        network sees is not known; at the call, if an event is so dense that no tile fits.
 
     Notes
     -----
@@ -65,30 +69,40 @@ class TiledNetwork(nn.Module):
 
     def __init__(self, model: nn.Module, *, voxels: int, overlap: int | None = None) -> None:
         super().__init__()
-        if voxels < 1 or (overlap is not None and overlap < 1):
-            raise ValueError(f"voxels and overlap must be at least 1, got {voxels} and {overlap}")
         self.model = model
         self.voxels = voxels
-        # One more than it sees: both ends of an edge count.
-        self.overlap = _reach(model) + 1 if overlap is None else overlap
+        self.bridge_radius: float = getattr(model, "bridge_radius", 0.0)
+        longest = max(1, math.ceil(self.bridge_radius))
+        self.overlap = _reach(model) + longest if overlap is None else overlap
+        if voxels < 1 or self.overlap < longest:
+            raise ValueError(
+                f"voxels must be at least 1 and overlap at least {longest}, as long as an edge, got {voxels} "
+                f"and {overlap}"
+            )
 
-    def forward(self, x: SparseTensor) -> dict[str, Tensor]:
-        """Return all outputs by name, rows as in ``x``."""
+    def forward(self, x: SparseTensor, pairs: Tensor | None = None) -> dict[str, Tensor]:
+        """Return all outputs by name, rows as in ``x``; ``pairs`` as for the model."""
         if len(x) <= self.voxels:
-            whole: dict[str, Tensor] = self.model(x)
-            return whole
+            return self._shown(x, pairs)
         outputs: dict[str, Tensor] = {}
         edges: dict[str, list[Tensor]] = {}
         for tile in self._tiles(x.coords):
-            for name, values in self.model(x.select(tile.rows)).items():
-                if name not in PER_EDGE:
+            found = self._shown(x.select(tile.rows), None if pairs is None else tile.own(pairs, len(x)))
+            if "edges" in found:
+                own = tile.core[found["edges"][1]]
+                found["edges"] = tile.rows[found["edges"]]
+            for name, values in found.items():
+                if name in PER_EDGE:
+                    edges.setdefault(name, []).append(values[..., own])
+                else:
                     if name not in outputs:
                         outputs[name] = values.new_empty(len(x), *values.shape[1:])
                     outputs[name][tile.rows[tile.core]] = values[tile.core]
-                else:
-                    edges.setdefault(name, []).append(values)
-            _keep_own(edges, tile)
         return outputs | {name: torch.cat(parts, dim=-1) for name, parts in edges.items()}
+
+    def _shown(self, x: SparseTensor, pairs: Tensor | None) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = self.model(x) if pairs is None else self.model(x, pairs=pairs)
+        return outputs
 
     def _tiles(self, coords: Tensor) -> Iterator["_Tile"]:
         for event in torch.unique(coords[:, 0]):
@@ -103,15 +117,12 @@ class _Tile(NamedTuple):
     rows: Tensor
     core: Tensor
 
-
-def _keep_own(edges: dict[str, list[Tensor]], tile: _Tile) -> None:
-    """Of the newest edges, keep those of the core, and name their ends by rows of the whole."""
-    if "edges" not in edges:
-        return
-    pairs = edges["edges"][-1]
-    own = tile.core[pairs[1]]
-    for name, parts in edges.items():
-        parts[-1] = tile.rows[pairs[:, own]] if name == "edges" else parts[-1][own]
+    def own(self, pairs: Tensor, n: int) -> Tensor:
+        """Pairs of rows out of ``n`` whose second end is in the core, as rows of the tile."""
+        place = torch.full((n,), -1, device=pairs.device)
+        place[self.rows] = torch.arange(len(self.rows), device=pairs.device)
+        near = place[pairs]
+        return near[:, (near[1] >= 0) & self.core[near[1]]]
 
 
 def _cut(coords: Tensor, voxels: int, overlap: int) -> Iterator[_Tile]:

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
-from sparseclust.data import Event, VoxelInputs
+from sparseclust.data import Event, VoxelInputs, collate_events
 from sparseclust.models import create_model
-from sparseclust.pipeline import Predictor, TiledNetwork
+from sparseclust.pipeline import Predictor, TiledNetwork, network_outputs
 from sparseclust.sparse import SparseTensor
 from sparseclust.testing import random_event, random_sparse_tensor
 
@@ -31,9 +31,9 @@ class Watched(nn.Module):
         self.model = model
         self.seen = []
 
-    def forward(self, x):
+    def forward(self, x, **pairs):
         self.seen.append(len(x))
-        return self.model(x)
+        return self.model(x, **pairs)
 
 
 def ordered(outputs):
@@ -72,6 +72,20 @@ def test_labels_are_equal_everywhere(rng, clusterer):
     for labels, p in zip(whole, predictor.predict(events)):
         np.testing.assert_array_equal(p.labels, labels)
     assert len(np.unique(whole[0])) > 10
+
+
+def test_bridges_are_judged_once(rng):
+    model = create_model("edge_unet", base_channels=4, depth=2, reps=1, in_channels=4).eval()
+    events = [random_event(rng, n_instances=60, voxels=30, spatial_size=100) for _ in range(2)]
+    batch = collate_events(events, inputs=VoxelInputs(100))
+    tiled = TiledNetwork(model, voxels=600)
+    assert tiled.overlap == TiledNetwork(network(), voxels=1).overlap + 5
+    with torch.inference_mode():
+        expected, found = network_outputs(model, batch), network_outputs(tiled, batch)
+    assert expected["edges"].shape[1] > batch.tensor.edges().shape[1]
+    (edges, affinity), (same, values) = ordered(expected), ordered(found)
+    np.testing.assert_array_equal(same, edges)
+    np.testing.assert_allclose(values, affinity, rtol=1e-4, atol=1e-5)
 
 
 def test_away_from_seams_a_small_overlap_is_enough(rng):
@@ -132,8 +146,10 @@ def test_no_tile_fits():
 
 
 def test_wrong_arguments():
-    for options in ({"voxels": 0}, {"voxels": 9, "overlap": 0}):
-        with pytest.raises(ValueError, match="at least 1"):
-            TiledNetwork(network(), **options)
+    with pytest.raises(ValueError, match="voxels must be at least 1"):
+        TiledNetwork(network(), voxels=0)
+    for model, longest in ((network(), 1), (create_model("edge_unet", bridge_radius=2.5), 3)):
+        with pytest.raises(ValueError, match=f"overlap at least {longest}"):
+            TiledNetwork(model, voxels=9, overlap=longest - 1)
     with pytest.raises(ValueError, match="Linear sees is not known: give overlap"):
         TiledNetwork(nn.Linear(1, 1), voxels=9)

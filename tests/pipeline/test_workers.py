@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
@@ -16,7 +16,6 @@ from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelCluster
 from sparseclust.data import VoxelInputs
 from sparseclust.models import create_model
 from sparseclust.pipeline import Predictor
-from sparseclust.pipeline._workers import LabelPool
 from sparseclust.testing import random_event
 
 SIZE = 64
@@ -42,24 +41,21 @@ def test_predictions_are_the_same_in_the_same_order(rng):
         np.testing.assert_array_equal(a.affinity, b.affinity)
 
 
-class Here(LabelPool):
-    """The pool without its processes: what would be sent is labelled at once."""
+class AtOnce(Executor):
+    """No processes: what would be sent to one is done here."""
 
-    def __init__(self, workers):
-        self._pool = self
-
-    def submit(self, function, task):
-        done = Future()
-        done.set_result(function(task))
-        return done
-
-    def shutdown(self, cancel_futures):
+    def __init__(self, workers, **options):
         pass
+
+    def submit(self, function, *arguments):
+        done = Future()
+        done.set_result(function(*arguments))
+        return done
 
 
 @pytest.mark.parametrize("refine", [False, True])
 def test_kernels_and_repairs_beside_the_network(rng, monkeypatch, refine):
-    monkeypatch.setattr("sparseclust.pipeline._predictor.LabelPool", Here)
+    monkeypatch.setattr("sparseclust.pipeline._workers.ProcessPoolExecutor", AtOnce)
     predictor = make_predictor(GaussianKernelClusterer(0.3), refine=refine)
     events = [random_event(rng, spatial_size=SIZE) for _ in range(15)]
     for a, b in zip(predictor.predict(events), predictor.predict(events, workers=2), strict=True):
