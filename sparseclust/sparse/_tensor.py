@@ -173,7 +173,7 @@ class SparseTensor:
         return events
 
     def dense(self, shape: Sequence[int]) -> Tensor:
-        """Return the image (batch_size, c, *shape), zero where no voxel is.
+        """Return the image ``(batch_size, c, *shape)``, zero where no voxel is.
 
         Raises
         ------
