@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a network",
     "predict": "label the voxels of events",
     "evaluate": "score predictions beside DBSCAN and the published network",
+    "display": "look at events in a page that needs no network",
     "tune": "find the best thresholds per class",
     "info": "what this installation can do",
 }

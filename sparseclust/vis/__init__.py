@@ -1,5 +1,6 @@
 """Event displays, score plots and the self-contained HTML report (extra ``vis``: plotly, matplotlib)."""
 
+from sparseclust.vis._blocks import ReportEvent
 from sparseclust.vis._figures import plot_comparison, plot_event
 from sparseclust.vis._report import ReportTable, write_report
 from sparseclust.vis._scores import plot_scores
@@ -7,6 +8,7 @@ from sparseclust.vis._thresholds import plot_thresholds
 from sparseclust.vis._trends import plot_trends
 
 __all__ = [
+    "ReportEvent",
     "ReportTable",
     "plot_comparison",
     "plot_event",
