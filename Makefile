@@ -5,6 +5,7 @@
 #   make test                 the tests (two or three minutes on two cores)
 #   make check                style, types, architecture
 #   make docs                 the pages: docs/_build/html/index.html
+#   make release-check        wheel and source archive, built, installed elsewhere and used there
 #   make bench                speed and memory, beside peers; LAYERS="metrics" BENCH_ARGS=--quick for a part of it
 #
 # PYTHON=python3.12           another interpreter
@@ -24,7 +25,7 @@ STAMP := $(VENV)/.installed
 ENGINES := $(VENV)/.engines
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-gpu check docs format bench clean
+.PHONY: help install demo test test-slow test-gpu check docs bench release-check format clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -33,7 +34,7 @@ install: $(STAMP)
 
 # A torch that is there already and new enough (say, one built for this machine's GPU) is kept: the environment
 # then sees the system's packages, and the pinned torch is left out of the constraints.
-HAS_TORCH = $(BIN)/python -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)' 2>/dev/null
+HAS_TORCH = $(BIN)/python -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 7)' 2>/dev/null
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -83,6 +84,11 @@ bench: $(ENGINES)
 		$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/$$layer; \
 		$(BIN)/python benchmarks/bench_$$layer.py $(BENCH_ARGS); \
 	done
+
+# In a folder of its own, with the newest dependencies: what a stranger gets.
+release-check: $(STAMP)
+	@$(BIN)/python -m pip install -q $(PIP_ARGS) -c $(VENV)/constraints.txt --group release
+	$(BIN)/python .ci/release_check.py $(PIP_ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
