@@ -10,7 +10,8 @@ import sparseclust
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PINS = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", (ROOT / "constraints.txt").read_text().lower(), re.MULTILINE))
+PINNED = (ROOT / "constraints.txt").read_text().lower()
+PINS = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", PINNED, re.MULTILINE))
 NEEDED = [
     *PROJECT["project"]["dependencies"],
     *(r for extra in PROJECT["project"]["optional-dependencies"].values() for r in extra),
