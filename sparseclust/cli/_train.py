@@ -109,6 +109,7 @@ def train(
     network: NetworkOptions = NetworkOptions(),
     loss: LossOptions = LossOptions(),
     batch_size: int = 8,
+    batch_voxels: int | None = None,
     learning_rate: float = 2e-3,
     max_steps: int | None = None,
     max_minutes: float | None = None,
@@ -140,7 +141,9 @@ def train(
     loss
         The loss.
     batch_size
-        Events per step.
+        Events per step, of all processes together.
+    batch_voxels
+        Most voxels per step on one process; events with more are left out of the training.
     learning_rate
         Peak learning rate.
     max_steps
@@ -174,10 +177,13 @@ def train(
         open_events(validation, label=label, spatial_size=size),
         inputs=network_inputs(network, size=size),
         batch_size=batch_size,
+        batch_voxels=batch_voxels,
         num_workers=workers,
         transform=RandomSymmetry(size),
         seed=seed,
     )
+    if data.left_out:
+        print(f"{data.left_out} training events have more than {batch_voxels} voxels and are left out")
     model = build_network(network, size=size, seed=seed)
     if start is not None and not resume:
         missing = start_from(start, model, inputs=data.inputs)

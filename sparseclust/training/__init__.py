@@ -2,6 +2,7 @@
 
 from sparseclust.training._average import WeightAverage
 from sparseclust.training._best import BestModel
+from sparseclust.training._checkpoint import ResumePoint
 from sparseclust.training._data import EventDataModule
 from sparseclust.training._evaluate import PUBLISHED, Scorer, dbscan_labels, evaluate
 from sparseclust.training._metrics import PartitionMetric
@@ -9,7 +10,7 @@ from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._schedule import BudgetSchedule
 from sparseclust.training._start import start_from
 from sparseclust.training._thresholds import ThresholdScan, with_thresholds
-from sparseclust.training._train import ResumePoint, train
+from sparseclust.training._train import train
 from sparseclust.training._tune import tune_thresholds
 
 __all__ = [

@@ -62,24 +62,31 @@ class ThresholdScan:
 
     @property
     def best(self) -> dict[int, dict[str, float]]:
-        """Best values of each class; of equal scores the smallest, the first parameter before the second."""
-        return {int(c): self._largest(scores) for c, scores in zip(self.classes, self.scores)}
+        """Best values of each class; of equal scores those of ``best_for_all``, or else the smallest."""
+        together = self._largest(self.scores.mean(axis=0))
+        at = [together if s[together] == s.max() else self._largest(s) for s in self.scores]
+        return {int(c): self._values(i) for c, i in zip(self.classes, at)}
 
     @property
     def best_for_all(self) -> dict[str, float]:
-        """Best values that all classes share, by the mean over classes, each counting once; ties as above."""
-        return self._largest(self.scores.mean(axis=0))
+        """Best values that all classes share, by the mean over classes, each counting once.
 
-    def _largest(self, scores: FloatArray) -> dict[str, float]:
-        at = np.unravel_index(int(scores.argmax()), scores.shape)
+        Of equal scores the smallest values, the first parameter before the second.
+        """
+        return self._values(self._largest(self.scores.mean(axis=0)))
+
+    def _largest(self, scores: FloatArray) -> tuple[int, int]:
+        i, j = np.unravel_index(int(scores.argmax()), scores.shape)
+        return int(i), int(j)
+
+    def _values(self, at: tuple[int, int]) -> dict[str, float]:
         return {name: values[i].item() for (name, values), i in zip(self.grids.items(), at)}
 
 
 def with_thresholds(clusterer: C, scan: ThresholdScan) -> C:
     """Return a new clusterer with the best thresholds of a scan, and the rules of the one given.
 
-    Gaussian kernels get thresholds per class; classes that the scan has not seen keep theirs. An affinity
-    graph gets the pair that is best for all classes.
+    Thresholds are per class; classes that the scan has not seen keep theirs.
 
     Raises
     ------
@@ -103,7 +110,7 @@ def with_thresholds(clusterer: C, scan: ThresholdScan) -> C:
             f"the scan is of {list(scan.grids)}, {type(clusterer).__name__} has "
             f"{list(default_grids(clusterer))}; give the clusterer that tune_thresholds was given"
         )
-    if isinstance(clusterer, AffinityGraphClusterer) or scan.classes.tolist() == [-1]:
+    if scan.classes.tolist() == [-1]:
         return type(clusterer)(**(parameters | scan.best_for_all))
     for name in scan.grids:
         best = {c: values[name] for c, values in scan.best.items()}

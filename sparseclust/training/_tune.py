@@ -199,7 +199,7 @@ def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids, refine: bool) 
     shape = (3, *map(len, grids.values()))
     scores = {int(c): np.ones(shape) for c in np.unique(voxels.semantic)}
     if isinstance(base, AffinityGraphClusterer):
-        columns = _graph_labels(voxels, grids)
+        columns = _graph_labels(voxels, base, grids)
     else:
         columns = _kernel_labels(voxels, base, grids)
     for column, found in enumerate(columns):
@@ -222,11 +222,17 @@ def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids, refine: bool) 
     return scores
 
 
-def _graph_labels(voxels: _Voxels, grids: Grids) -> Iterator[IntArray]:
+def _graph_labels(voxels: _Voxels, base: AffinityGraphClusterer, grids: Grids) -> Iterator[IntArray]:
     """Labels of all rows for all sizes (m, n), threshold by threshold."""
     edges, affinity, n = voxels.arrays
-    sizes, thresholds = grids["min_size"], grids["threshold"]
-    yield from scan_affinities(edges, affinity, n=n, thresholds=thresholds, min_sizes=sizes)
+    yield from scan_affinities(
+        edges,
+        affinity,
+        n=n,
+        thresholds=grids["threshold"],
+        min_sizes=grids["min_size"],
+        linkage=base.linkage,
+    )
 
 
 def _kernel_labels(voxels: _Voxels, base: GaussianKernelClusterer, grids: Grids) -> Iterator[IntArray]:

@@ -1,6 +1,9 @@
 """Training: it learns, stops, resumes, and survives odd events."""
 
+import itertools
 import logging
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -144,7 +147,7 @@ def test_interrupt_leaves_a_checkpoint_to_resume(tmp_path, events):
     class Interrupted(SpatialEmbeddingModule):
         def training_step(self, batch, batch_idx):
             if self.global_step == 3:
-                raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGINT)
             return super().training_step(batch, batch_idx)
 
     with pytest.raises(KeyboardInterrupt):
@@ -183,7 +186,7 @@ def test_truth_is_needed(tmp_path, events):
 def test_batches_are_the_same_for_any_number_of_workers(events):
     def batches(workers):
         data = _data(events, num_workers=workers, seed=5)
-        return [b.tensor.feats for b in data.train_dataloader()]
+        return [b.tensor.feats for b in itertools.islice(data.train_dataloader(), 5)]
 
     for a, b in zip(batches(0), batches(2), strict=True):
         assert torch.equal(a, b)

@@ -205,14 +205,16 @@ def test_every_pair_scores_what_the_predictor_scores_with_it(repeated, clusterer
     assert len({scan.sbd[:, i, j].tobytes() for i in range(len(firsts)) for j in range(len(seconds))}) > 2
 
 
-def test_a_graph_gets_one_pair_for_all_classes(repeated):
+def test_a_graph_gets_a_pair_per_class(repeated):
     network = edge_spice(spatial_size=16, base_channels=4, depth=2, reps=1)
     clusterer = AffinityGraphClusterer(threshold=0.7)
     predictor = Predictor(network, clusterer, inputs=VoxelInputs(16))
     scan = tune_thresholds(predictor.predict(repeated), clusterer=clusterer)
     assert scan.sbd.shape[1:] == (6, 20)
     tuned = with_thresholds(clusterer, scan)
-    assert tuned.get_params() == scan.best_for_all
-    assert isinstance(tuned.min_size, int)
+    for name in ("threshold", "min_size"):
+        assert getattr(tuned, name).items() >= {c: best[name] for c, best in scan.best.items()}.items()
+    assert all(isinstance(size, int) for size in tuned.min_size.values())
+    assert tuned.linkage == clusterer.linkage
     with pytest.raises(ValueError, match=r"the scan is of .*min_size.*GaussianKernelClusterer has"):
         with_thresholds(GaussianKernelClusterer(), scan)
