@@ -1,13 +1,23 @@
 """``sparseclust predict``."""
 
+import contextlib
+import errno
+import glob
+import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from sparseclust.cli._progress import progress
+from sparseclust.cli._progress import progress_bar
+from sparseclust.cli._shard import parse_shard
 from sparseclust.data import open_events
-from sparseclust.pipeline import Predictor, write_predictions
+from sparseclust.pipeline import PredictedFile, Predictor, TiledNetwork, predict_file
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def predict(
@@ -15,26 +25,41 @@ def predict(
     *,
     model: Path,
     output: Path = Path(),
+    shard: str = "1/1",
     batch_size: int = 8,
     device: str = "auto",
+    workers: int = 0,
+    tile: int | None = None,
+    tile_overlap: int | None = None,
     label: Literal["fragment", "group", "interaction"] = "fragment",
     refine: bool | None = None,
     embeddings: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Label the voxels of events: one label per voxel, rows in the order of the input.
 
     Parameters
     ----------
     files
-        PILArNet HDF5 files or event stores; each may be a glob pattern.
+        PILArNet HDF5 files or event stores; each may be a glob pattern. Each gets a file of predictions;
+        those that are finished already are kept.
     model
-        File that `sparseclust train` wrote (model.pt).
+        File that `sparseclust train` wrote (model.pt), or the name of a model that comes with the library.
     output
         Folder for the results, NAME.pred.h5 for NAME.h5; or, with one input, the .h5 file to write.
+    shard
+        Part of the files that this process does: i/n for part i of n, counted from 1; auto takes it from
+        Slurm (job array and srun) or torchrun, auto/n from a PBS job array of 1 to n.
     batch_size
         Events per forward pass.
     device
         cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.
+    workers
+        Processes that cluster while the network is at the next events; of use beside a GPU.
+    tile
+        Most voxels that the network sees at once; larger batches are cut into overlapping tiles.
+    tile_overlap
+        Voxels that a tile reaches beyond its core; by default as far as the network sees.
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     refine
@@ -42,19 +67,38 @@ def predict(
         as the model was saved.
     embeddings
         Store the embeddings as well.
+    overwrite
+        Replace files of predictions by another model or with other options.
     """
-    targets = _targets(files, output)
+    inputs = [name for pattern in files for name in _matching(pattern)]
+    targets = _targets(inputs, output)
+    part = parse_shard(shard, os.environ)
     predictor = Predictor.from_pretrained(
         model, batch_size=batch_size, device=find_device(device), refine=refine
     )
-    for name, target in zip(files, targets):
-        events = open_events(name, label=label, spatial_size=predictor.inputs.spatial_size)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        labelled = progress(predictor.predict(events), total=len(events), what=Path(name).name)
-        n = write_predictions(
-            target, labelled, attrs={"model": str(model), "source": str(name)}, embeddings=embeddings
-        )
-        print(f"{target}: {n} events")
+    if tile is not None:
+        predictor.model = TiledNetwork(predictor.model, voxels=tile, overlap=tile_overlap)
+    options: dict[str, Any] = {
+        "label": label,
+        "embeddings": embeddings,
+        "workers": workers,
+        "overwrite": overwrite,
+    }
+    with _stopped_when_told():
+        failed = []
+        for number in range(part.number - 1, len(inputs), part.total):
+            source, target = inputs[number], targets[number]
+            place = {"number": number + 1, "of": len(inputs)}
+            attrs = {"model": str(model), "source": source, "input": place}
+            try:
+                print(_told(_predict_one(predictor, source, target, attrs=attrs, **options)), flush=True)
+            except (ValueError, OSError) as error:
+                if len(inputs) == 1 or getattr(error, "errno", None) in _FULL:
+                    raise
+                print(f"sparseclust predict: error: {error}", file=sys.stderr, flush=True)
+                failed.append(source)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(inputs)} inputs failed, see above: {', '.join(failed)}")
 
 
 def find_device(name: str) -> torch.device:
@@ -67,17 +111,54 @@ def find_device(name: str) -> torch.device:
         raise ValueError(f"no device {name!r}; try auto, cpu or cuda") from error
 
 
-def _targets(files: list[str], output: Path) -> list[Path]:
+def _predict_one(predictor: Predictor, source: str, target: Path, **options: Any) -> PredictedFile:
+    n = len(open_events(source, label=options["label"], spatial_size=predictor.inputs.spatial_size))
+    with contextlib.closing(progress_bar(total=n, what=Path(source).name)) as bar:
+        return predict_file(predictor, source, target, advance=bar.update, **options)
+
+
+def _told(done: PredictedFile) -> str:
+    events = f"{done.path}: {done.n_events:,} {'event' if done.n_events == 1 else 'events'}"
+    total = sum(done.seconds.values())
+    if not done.new or not total:
+        return events if done.new else f"{events}, finished before"
+    shares = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in done.seconds.items())
+    return f"{events}, {done.n_events / total:.3g} per second ({shares})"
+
+
+@contextlib.contextmanager
+def _stopped_when_told() -> Iterator[None]:
+    """End on SIGTERM, which batch systems send before they kill, as on Ctrl-C: nothing half stays behind."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt("terminated")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _matching(pattern: str) -> list[str]:
+    # A name that matches nothing is kept: it is reported when its turn comes.
+    return [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True)) or [pattern]
+
+
+def _targets(inputs: list[str], output: Path) -> list[Path]:
     """Where the predictions of each input go; no file is written twice, and no input is overwritten."""
     if output.suffix == ".h5":
-        targets = [output] * len(files)
+        targets = [output] * len(inputs)
     else:
-        targets = [output / f"{Path(name).stem.replace('*', '_')}.pred.h5" for name in files]
-    for name, target in zip(files, targets):
-        if targets.count(target) > 1:
+        targets = [output / f"{Path(name).stem}.pred.h5" for name in inputs]
+    given = {Path(name).resolve() for name in inputs}
+    taken: set[Path] = set()
+    for name, target in zip(inputs, targets):
+        if target in taken:
             raise ValueError(
                 f"{name}: another input goes to {target} too; predict them into different folders"
             )
-        if target.exists() and any(Path(other).exists() and target.samefile(other) for other in files):
+        taken.add(target)
+        if target.resolve() in given:
             raise ValueError(f"{target}: is an input; choose another --output")
     return targets

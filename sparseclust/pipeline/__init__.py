@@ -5,10 +5,12 @@ from sparseclust.pipeline._files import write_predictions
 from sparseclust.pipeline._model_file import list_pretrained
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import PARTICLE_CLASSES, Predictor
+from sparseclust.pipeline._production import PredictedFile, predict_file
 from sparseclust.pipeline._tiles import TiledNetwork
 
 __all__ = [
     "PARTICLE_CLASSES",
+    "PredictedFile",
     "Prediction",
     "Predictor",
     "TiledNetwork",
@@ -16,5 +18,6 @@ __all__ = [
     "edges_within",
     "list_pretrained",
     "network_outputs",
+    "predict_file",
     "write_predictions",
 ]

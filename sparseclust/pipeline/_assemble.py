@@ -107,7 +107,9 @@ def label_batch(
     if isinstance(clusterer, AffinityGraphClusterer):
         within, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
         edges, affinity = within.cpu().numpy(), torch.sigmoid(logits.float()).cpu().numpy()
-        return Labelled(clusterer.fit_predict(edges, affinity, n=len(batch.tensor)), edges, affinity)
+        semantic = None if batch.semantic is None else batch.semantic.cpu().numpy()
+        labels = clusterer.fit_predict(edges, affinity, n=len(batch.tensor), semantic=semantic)
+        return Labelled(labels, edges, affinity)
     embeddings, margins, seediness = (outputs[name].float() for name in needed)
     coords = batch.tensor.coords
     labels = clusterer.fit_predict(

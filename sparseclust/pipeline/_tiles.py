@@ -100,6 +100,10 @@ class TiledNetwork(nn.Module):
                     outputs[name][tile.rows[tile.core]] = values[tile.core]
         return outputs | {name: torch.cat(parts, dim=-1) for name, parts in edges.items()}
 
+    def extra_repr(self) -> str:
+        """Show the arguments."""
+        return f"voxels={self.voxels}, overlap={self.overlap}"
+
     def _shown(self, x: SparseTensor, pairs: Tensor | None) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = self.model(x) if pairs is None else self.model(x, pairs=pairs)
         return outputs

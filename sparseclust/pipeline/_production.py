@@ -1,0 +1,209 @@
+"""Predictions of files: each finished once, the same bytes however often it was interrupted."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import h5py
+import torch
+
+from sparseclust._version import __version__
+from sparseclust.data import EventStore, open_events
+from sparseclust.pipeline._assemble import clusterer_to_dict
+from sparseclust.pipeline._files import write_predictions
+from sparseclust.pipeline._lock import exclusive
+from sparseclust.pipeline._prediction import Prediction
+from sparseclust.pipeline._predictor import Predictor
+
+ORIGIN = "made_from"
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_NO_ATTRS: Mapping[str, Any] = {}
+
+
+class PredictedFile(NamedTuple):
+    """What became of one file.
+
+    Attributes
+    ----------
+    path : Path
+        The predictions.
+    n_events : int
+    new : bool
+        False if they were there already.
+    seconds : dict of str to float
+        Time of each stage: ``"read"``, ``"collate"``, ``"network"``, ``"cluster"``, ``"write"``.
+    """
+
+    path: Path
+    n_events: int
+    new: bool
+    seconds: dict[str, float]
+
+
+def predict_file(
+    predictor: Predictor,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    label: Literal["fragment", "group", "interaction"] = "fragment",
+    embeddings: bool = False,
+    workers: int = 0,
+    overwrite: bool = False,
+    attrs: Mapping[str, Any] = _NO_ATTRS,
+    advance: Callable[[int], object] | None = None,
+) -> PredictedFile:
+    """Label the events of a file into another one, unless that was done before.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    source : path
+        Events, see :func:`sparseclust.data.open_events`.
+    target : path
+        File to write, see :func:`write_predictions`; its folder is made where it is missing.
+    label : str
+        See :class:`sparseclust.data.PilarnetFile`.
+    embeddings : bool
+        Store the embeddings too.
+    workers : int
+        See :meth:`Predictor.predict`.
+    overwrite : bool
+        Replace whatever is at ``target``, unless it is what would be written.
+    attrs : mapping, optional
+        Further attributes of the file.
+    advance : callable, optional
+        Called with 1 for every event.
+
+    Returns
+    -------
+    PredictedFile
+
+    Raises
+    ------
+    ValueError
+        If the events cannot be read.
+    FileExistsError
+        If ``target`` is something else, or predictions of other events, by another model, with other options
+        or of another release; or if another process is writing it.
+    OSError
+        If a file cannot be read or written.
+
+    Notes
+    -----
+    The output names what it was made from: a SHA-256 of the input file, one of the network's parameters and
+    all settings, the options, and the release. A file that says the same and whose checksums are right is
+    kept; one that is cut off is written again. Interrupted at any moment and called again, on the same kind
+    of machine, the file gets the same bytes.
+
+    Examples
+    --------
+    >>> from sparseclust.pipeline import Predictor, predict_file
+    >>> predictor = Predictor.from_pretrained("spice-small")
+    >>> predict_file(predictor, "run-17.h5", "out/run-17.pred.h5").n_events  # doctest: +SKIP
+    2500
+    """
+    path = Path(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(path):
+        events = open_events(source, label=label, spatial_size=predictor.inputs.spatial_size)
+        origin = {
+            "events": _checksum(Path(source)),
+            "model": fingerprint(predictor),
+            "options": {"label": label, "embeddings": embeddings},
+            "release": __version__,
+        }
+        if _is_finished(path, origin, replace=overwrite):
+            return PredictedFile(path, len(events), False, {})
+        before, begin = dict(predictor.seconds), time.perf_counter()
+        labelled = _counted(predictor.predict(events, workers=workers), advance)
+        n = write_predictions(path, labelled, attrs={**attrs, ORIGIN: origin}, embeddings=embeddings)
+        seconds = {stage: spent - before[stage] for stage, spent in predictor.seconds.items()}
+        seconds["write"] = time.perf_counter() - begin - sum(seconds.values())
+        return PredictedFile(path, n, True, seconds)
+
+
+def fingerprint(predictor: Predictor) -> str:
+    """Name all that a predictor's labels depend on, apart from the events: SHA-256, hexadecimal."""
+    model = predictor.model
+    settings = {
+        "layers": repr(model),
+        "config": [module.config for module in model.modules() if hasattr(module, "config")],
+        "inputs": asdict(predictor.inputs),
+        "clusterer": clusterer_to_dict(predictor.clusterer),
+        "refine": predictor.refine,
+        "classes": predictor.classes,
+        "batch_size": predictor.batch_size,
+        "precision": predictor.precision,
+    }
+    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, values in model.state_dict().items():
+        tensor = values.detach().cpu().contiguous().flatten()
+        found.update(f"{name} {tensor.dtype} {tuple(values.shape)}".encode())
+        found.update(tensor.view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_finished(path: Path, origin: Mapping[str, Any], *, replace: bool) -> bool:
+    """Whether a file is what would be written; refuse if it is something else that nobody may replace."""
+    if not path.exists():
+        return False
+    store = _opened(path)
+    found = None if store is None else store.attrs.get(ORIGIN)
+    if store is not None and found == origin:
+        return _is_whole(store)
+    other = "is no file of predictions that could be read"
+    if isinstance(found, dict):
+        names = [name for name, value in origin.items() if found.get(name) != value]
+        other = f"holds predictions of other {', '.join(names)}"
+    elif store is None and _is_half(path):
+        return False
+    if replace:
+        return False
+    raise FileExistsError(f"{path}: {other}; choose another file, or let it be replaced (overwrite)")
+
+
+def _opened(path: Path) -> EventStore | None:
+    try:
+        return EventStore(path)
+    except ValueError:
+        return None
+
+
+def _is_whole(store: EventStore) -> bool:
+    try:
+        with store:
+            for _ in store:  # reading is what compares checksums
+                pass
+    except ValueError:
+        return False
+    return True
+
+
+def _is_half(path: Path) -> bool:
+    """Whether a file is empty, or the part of an HDF5 file."""
+    with path.open("rb") as file:
+        begin = file.read(len(_SIGNATURE))
+    try:
+        with h5py.File(path):
+            return False
+    except OSError:
+        return begin in (b"", _SIGNATURE)
+
+
+def _counted(
+    predictions: Iterator[Prediction], advance: Callable[[int], object] | None
+) -> Iterator[Prediction]:
+    for prediction in predictions:
+        yield prediction
+        if advance is not None:
+            advance(1)
