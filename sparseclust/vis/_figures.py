@@ -38,7 +38,8 @@ def plot_event(
     Returns
     -------
     plotly.graph_objects.Figure or matplotlib.figure.Figure
-        With one series of points per semantic class, which the legend of plotly switches on and off.
+        With one series of points per semantic class, which the legend of plotly switches on and off. Colours
+        of plotly are places in a palette of sixteen, -1 grey.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def plot_event(
 
     Notes
     -----
-    Sixteen colours go round; instances near each other in space get colours that every eye, also one without
+    The colours go round; instances near each other in space get colours that every eye, also one without
     red or green cones, tells apart.
 
     Examples
@@ -57,8 +58,8 @@ def plot_event(
     >>> import types
     >>> event = types.SimpleNamespace(coords=[[0, 0, 0], [0, 0, 1]], instance=[3, 8])
     >>> figure = plot_event(event)
-    >>> tuple(figure.data[0].marker.color)
-    ('#166daf', '#7ce239')
+    >>> figure.data[0].marker.color.tolist()
+    [0, 1]
     """
     points = read_points(event)
     return _draw(points, [single_panel(points, labels)], backend, title, marker_size)
@@ -97,8 +98,8 @@ def plot_comparison(
     Notes
     -----
     Colours are those of the first panel: clusters are paired with its clusters one to one by largest overlap,
-    and a cluster without partner gets a colour of its own. Three-dimensional panels start from one camera;
-    those of :func:`write_report` keep turning together.
+    and a cluster without partner gets a colour of its own. All panels of a plotly figure turn, or zoom,
+    together: in 2D everywhere, in 3D in what ``show``, ``write_html`` and ``to_html`` make of it.
 
     Examples
     --------
@@ -107,8 +108,8 @@ def plot_comparison(
     >>> figure = plot_comparison(event, {"prediction": [5, 5, 2]})
     >>> [annotation.text for annotation in figure.layout.annotations]
     ['truth', 'prediction']
-    >>> [str(colour) for colour in figure.data[1].marker.color]
-    ['#166daf', '#166daf', '#7ce239']
+    >>> figure.data[1].marker.color.tolist()
+    [0, 0, 1]
     """
     points = read_points(event)
     return _draw(points, panels(points, labels), backend, title, marker_size)

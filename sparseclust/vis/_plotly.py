@@ -1,14 +1,23 @@
 """Event displays in plotly."""
 
+from functools import partial
+from importlib import resources
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sparseclust._optional import require
-from sparseclust.vis._colours import IntArray, colours
-from sparseclust.vis._points import Panel, Points, class_name
+from sparseclust.vis._colours import NO_INSTANCE, PALETTE, IntArray
+from sparseclust.vis._points import Panel, Points
 
 AXES = "xyz"
+# Numbers from -1 on as colours: arrays of text would take plotly seconds to check.
+COLOURS = {
+    "cmin": -1,
+    "cmax": len(PALETTE) - 1,
+    "colorscale": [[k / len(PALETTE), colour] for k, colour in enumerate((NO_INSTANCE, *PALETTE))],
+}
 CAMERA = {"eye": {"x": 1.15, "y": 1.15, "z": 0.75}}
 
 
@@ -28,12 +37,12 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
             trace = scatter(
                 **{axis: points.coords[rows, a] for a, axis in enumerate(AXES[: points.ndim])},
                 mode="markers",
-                marker={"size": marker_size, "color": colours(panel.places[rows]), "line": {"width": 0}},
+                marker={"size": marker_size, "color": panel.places[rows], "line": {"width": 0}, **COLOURS},
                 name=name,
                 legendgroup=name,
                 showlegend=column == 1,
-                text=_hover(points, panel, rows),
-                hoverinfo="text",
+                customdata=_hover_data(points, panel, rows),
+                hovertemplate=_hover_text(points, name),
             )
             figure.add_trace(trace, row=1, col=column)
     _frame(figure, points)
@@ -42,7 +51,16 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
     )
     legend = {"title": "class", "itemsizing": "constant", "orientation": "h", "y": 0}
     figure.update_layout(height=560, legend=legend)
+    if spatial and len(panels) > 1:
+        _link(figure)
     return figure
+
+
+def _link(figure: Any) -> None:
+    """Let the figure bring a script along wherever it becomes a page. A copy or a pickle of it does not."""
+    script = resources.files("sparseclust.vis").joinpath("_page", "cameras.js").read_text(encoding="utf-8")
+    for way in ("show", "to_html", "write_html"):
+        setattr(figure, way, partial(getattr(figure, way), post_script=script))
 
 
 def _frame(figure: Any, points: Points) -> None:
@@ -55,11 +73,17 @@ def _frame(figure: Any, points: Points) -> None:
         figure.update_yaxes(range=ranges[1], matches="y", scaleanchor="x")
 
 
-def _hover(points: Points, panel: Panel, rows: IntArray) -> list[str]:
-    columns = [[f"label {label}" for label in panel.labels[rows]]]
-    if points.semantic is not None:
-        columns.append([class_name(int(c)) for c in points.semantic[rows]])
-    if points.energy is not None:
-        columns.append([f"{energy:.3g} MeV" for energy in points.energy[rows]])
-    columns.append([str(tuple(xyz)) for xyz in np.asarray(points.coords[rows]).tolist()])
-    return ["<br>".join(lines) for lines in zip(*columns)]
+def _hover_data(points: Points, panel: Panel, rows: IntArray) -> npt.NDArray[Any]:
+    """Label and, where known, energy of some voxels; labels as text where a float would round them."""
+    labels = panel.labels[rows]
+    if np.abs(labels).max(initial=0) >= 2**53:
+        labels = labels.astype(str).astype(object)
+    return np.column_stack([labels] if points.energy is None else [labels, points.energy[rows].astype(float)])
+
+
+def _hover_text(points: Points, class_name: str) -> str:
+    lines = ["label %{customdata[0]}"]
+    lines += [] if points.semantic is None else [class_name]
+    lines += [] if points.energy is None else ["%{customdata[1]:.3g} MeV"]
+    place = ", ".join(f"%{{{axis}}}" for axis in AXES[: points.ndim])
+    return "<br>".join([*lines, f"({place})<extra></extra>"])

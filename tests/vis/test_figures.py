@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import chromium
 
 from sparseclust.data import Event
 from sparseclust.vis import plot_comparison, plot_event, plot_scores
@@ -49,21 +50,39 @@ def test_plotly_traces_hold_coordinates_colours_and_hover_of_their_class() -> No
     shower, track = plot_event(event).data
     assert (shower.name, track.name) == ("shower", "track")
     assert np.array_equal(np.stack([track.x, track.y, track.z], axis=1), [[1, 2, 3], [7, 8, 9]])
-    assert list(track.marker.color) == [PALETTE[1], PALETTE[0]]
-    assert list(shower.marker.color) == [NO_INSTANCE]
-    assert track.text[0] == "label 8<br>track<br>0.5 MeV<br>(1, 2, 3)"
+    assert list(track.marker.color) == [1, 0]
+    assert list(shower.marker.color) == [-1]
+    assert track.customdata.tolist() == [[8, 0.5], [2, 2.0]]
+    expected = (
+        "label %{customdata[0]}<br>track<br>%{customdata[1]:.3g} MeV<br>(%{x}, %{y}, %{z})<extra></extra>"
+    )
+    assert track.hovertemplate == expected
+
+
+def test_plotly_colours_are_those_of_the_palette() -> None:
+    (trace,) = plot_event(SimpleNamespace(coords=[[0, 0], [0, 1]], instance=[4, -1])).data
+    places = (np.array([-1, *range(16)]) - trace.marker.cmin) / (trace.marker.cmax - trace.marker.cmin)
+    assert [(place, colour) for place, colour in trace.marker.colorscale] == [
+        (pytest.approx(place), colour) for place, colour in zip(places, [NO_INSTANCE, *PALETTE])
+    ]
+
+
+def test_plotly_keeps_the_digits_of_large_ids() -> None:
+    (trace,) = plot_event(SimpleNamespace(coords=[[0, 0]], instance=[(1 << 62) + 1])).data
+    assert trace.customdata[0][0] == str((1 << 62) + 1)
 
 
 def test_labels_replace_the_truth() -> None:
     figure = plot_event(_event(5), labels=np.full(5, -1))
-    assert {colour for trace in figure.data for colour in trace.marker.color} == {NO_INSTANCE}
+    assert {colour for trace in figure.data for colour in trace.marker.color} == {-1}
 
 
 def test_an_event_without_truth_or_features() -> None:
     event = SimpleNamespace(coords=np.zeros((2, 3), int))
     (trace,) = plot_event(event).data
     assert trace.name == "voxels"
-    assert trace.text[0] == "label -1<br>(0, 0, 0)"
+    assert trace.customdata.tolist() == [[-1], [-1]]
+    assert trace.hovertemplate == "label %{customdata[0]}<br>(%{x}, %{y}, %{z})<extra></extra>"
     figure = plot_comparison(event, {"mine": [0, 1]})
     assert len(figure.data) == 1
 
@@ -97,6 +116,42 @@ def test_axes_have_one_scale_and_hold_every_voxel() -> None:
 def test_bad_input_is_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(_event(3))
+
+
+def test_only_what_has_several_scenes_brings_a_script() -> None:
+    event = _event(5)
+    assert "plotly_relayouting" in plot_comparison(event, {"mine": np.zeros(5, int)}).to_html(
+        include_plotlyjs=False
+    )
+    assert "plotly_relayouting" not in plot_event(event).to_html(include_plotlyjs=False)
+
+
+def test_the_scenes_of_a_figure_turn_together() -> None:
+    """The script beside a stand-in for plotly, whose real scenes take a processor half a minute to draw."""
+    figure = plot_comparison(_event(5), {"mine": np.zeros(5, int), "DBSCAN": np.zeros(5, int)})
+    html = figure.to_html(include_plotlyjs=False, full_html=False, div_id="plot")
+    script = html[html.index("const plot =") :].partition('plotly_relayout", follow);')
+    with chromium() as page:
+        page.run("""
+            document.body.innerHTML = "<div id=plot></div>";
+            globalThis.calls = [];
+            globalThis.heard = {};
+            Object.assign(document.getElementById("plot"), {
+              _fullLayout: { scene: {}, scene2: {}, scene3: {}, xaxis: {} },
+              on: (name, listener) => { heard[name] = listener; },
+            });
+            globalThis.Plotly = { relayout: async (plot, update) => {
+              calls.push(update);
+              heard.plotly_relayout(update);  // followers report what they were told
+              await new Promise((done) => setTimeout(done, 10));
+            } };""")
+        page.run("".join(script[:2]))
+        page.run("void [1, 2, 3].forEach((eye) => heard.plotly_relayouting({ 'scene2.camera': eye }))")
+        page.run("new Promise((done) => setTimeout(done, 100))")
+        followers = [{"scene.camera": eye, "scene3.camera": eye} for eye in (1, 3)]
+        assert page.run("calls") == followers  # the second view was out of date when its turn came
+        page.run("heard.plotly_relayout({ 'scene.camera': 4 }), heard.plotly_relayout({ 'xaxis.range': 5 })")
+        assert page.run("calls.slice(2)") == [{"scene2.camera": 4, "scene3.camera": 4}]
 
 
 def _table(rows: list[tuple[int, int, float]]) -> np.ndarray:
