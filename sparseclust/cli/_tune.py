@@ -31,8 +31,8 @@ def tune(
 ) -> None:
     """Find the best thresholds of a model's clusterer, and write a model that uses them.
 
-    Gaussian kernels: seed and kernel threshold, per class. An affinity graph: threshold and smallest size,
-    for all classes together.
+    Gaussian kernels: seed and kernel threshold. An affinity graph: threshold and smallest size. Both per
+    class.
 
     Parameters
     ----------
@@ -90,12 +90,12 @@ def _grids(predictor: Predictor, steps: int) -> dict[str, npt.NDArray[np.float64
 
 
 def _rows(scan: ThresholdScan) -> list[tuple[str, ...]]:
-    """Best values of each class, then, where all share them, those that are written."""
+    """Best values of each class, then those that would be the best for all of them."""
     rows = []
     for c, table, n in zip(scan.classes, scan.scores, scan.n_events):
         name = SemanticClass(c).name.capitalize() if c >= 0 else "all voxels"
         rows.append((name, scan.metric, f"{table.max():.3f}", *_values(scan.best[int(c)]), f"{n:,}"))
-    if "min_size" in scan.grids and len(scan.classes) > 1:
+    if len(scan.classes) > 1:
         best = f"{scan.scores.mean(axis=0).max():.3f}"
         rows.append(("together", scan.metric, best, *_values(scan.best_for_all), ""))
     return rows

@@ -1,17 +1,16 @@
 """The Gaussian-kernel clusterer as an estimator, with thresholds per semantic class."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from sparseclust.clustering import _validate as check
 from sparseclust.clustering._dispatch import Array, accepts_tensors, first_tensor, on_host, stays_on_device
 from sparseclust.clustering._gaussian import Assignment, Backend, Leftover, Rules, find_clusters
 from sparseclust.clustering._instances import describe_instances
-from sparseclust.clustering._parameters import Parameters
+from sparseclust.clustering._parameters import Parameters, per_class
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 
@@ -157,8 +156,8 @@ class GaussianKernelClusterer(Parameters):
     def _thresholds(self, classes: npt.NDArray[Any] | None) -> tuple[FloatArray, FloatArray]:
         """``s0`` and ``p0`` of the classes; ``classes`` is None when the caller named none."""
         return (
-            _per_class("seed_threshold", self.seed_threshold, classes, check.not_nan),
-            _per_class("kernel_threshold", self.kernel_threshold, classes, check.open_unit),
+            per_class("seed_threshold", self.seed_threshold, classes, check.not_nan),
+            per_class("kernel_threshold", self.kernel_threshold, classes, check.open_unit),
         )
 
     @property
@@ -187,20 +186,3 @@ class GaussianKernelClusterer(Parameters):
         """
         x, sigma, group, score = map(on_host, self._points)
         return describe_instances(x, sigma, score, group, self.labels_, self.seeds_)
-
-
-def _per_class(
-    name: str,
-    threshold: float | Mapping[int, float],
-    classes: npt.NDArray[Any] | None,
-    checked: Callable[[str, float], float],
-) -> FloatArray:
-    """One checked threshold per class; ``classes`` is None when the caller named none."""
-    if not isinstance(threshold, Mapping):
-        return np.full(1 if classes is None else len(classes), checked(name, threshold))
-    if classes is None:
-        raise ValueError(f"{name} is given per class, so the class of each point is needed: pass semantic=")
-    missing = [int(c) for c in classes if int(c) not in threshold]
-    if missing:
-        raise ValueError(f"{name} has no value for the classes {missing}; it has {sorted(threshold)}")
-    return np.array([checked(f"{name}[{c}]", threshold[int(c)]) for c in classes], np.float64)

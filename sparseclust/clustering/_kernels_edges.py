@@ -1,5 +1,7 @@
 """Compiled loops: edges between neighbouring voxels, and the joining of edges."""
 
+import heapq
+
 import numba
 import numpy as np
 
@@ -110,15 +112,120 @@ def among_nearest(coords, first, second, k):
 
 @numba.njit(cache=True, nogil=True)
 def joining_edges(n, first, second, order, strong, min_size):
-    """Which edges join two pieces when taken in ``order``: strong ones, and all that leave a small piece."""
+    """Which edges join two pieces when taken in ``order``: strong ones, and all that leave a small piece.
+
+    ``min_size`` (n,) is that of the piece whose first row it is.
+    """
     parent = np.arange(n)
     size = np.ones(n, np.int64)
     joins = np.zeros(order.shape[0], np.bool_)
     for e in order:
         a = find(parent, first[e])
         b = find(parent, second[e])
-        if a != b and (strong[e] or size[a] < min_size or size[b] < min_size):
+        if a != b and (strong[e] or size[a] < min_size[a] or size[b] < min_size[b]):
             unite(parent, a, b)
             size[find(parent, a)] = size[a] + size[b]
             joins[e] = True
     return joins
+
+
+@numba.njit(cache=True, nogil=True)
+def contract_edges(n, first, second, weight):
+    """Join the two pieces with the heaviest sum of weights, while it is not negative.
+
+    Returns the row that stands for each row's piece. Of two pieces the one with fewer neighbours hands its
+    edges to the other. An edge between two pieces is found in a table by both of them; parallel edges become
+    one. The heap keeps outdated entries, which are known by a weight that is no longer that of the edge.
+    """
+    m = first.shape[0]
+    ends = np.stack((first, second))
+    total = weight.copy()
+    alive = np.zeros(m, np.bool_)
+    size = 4
+    while size < 3 * m:
+        size *= 2
+    keys, edge_at = np.full(size, -1, np.int64), np.empty(size, np.int64)
+    # Half-edge 2 e + side is in the list of the piece ends[side, e].
+    head, behind, count = np.full(n, -1, np.int64), np.full(2 * m, -1, np.int64), np.zeros(n, np.int64)
+    for e in range(m):
+        if first[e] == second[e]:
+            continue
+        slot = slot_of(keys, key_of(n, first[e], second[e]))
+        if keys[slot] >= 0:
+            total[edge_at[slot]] += weight[e]
+            continue
+        keys[slot], edge_at[slot], alive[e] = key_of(n, first[e], second[e]), e, True
+        for side in range(2):
+            piece = ends[side, e]
+            behind[2 * e + side], head[piece] = head[piece], 2 * e + side
+            count[piece] += 1
+    heap = [(-total[e], e) for e in range(m) if alive[e] and total[e] >= 0]
+    heapq.heapify(heap)
+    parent = np.arange(n)
+    while len(heap) > 0:
+        lightest, e = heapq.heappop(heap)
+        if not alive[e] or -lightest != total[e]:
+            continue
+        a, b = ends[0, e], ends[1, e]
+        if count[b] > count[a]:
+            a, b = b, a
+        alive[e] = False
+        free_slot(keys, edge_at, slot_of(keys, key_of(n, a, b)))
+        parent[b] = a
+        half = head[b]
+        while half >= 0:
+            later, e, side = behind[half], half // 2, half % 2
+            if alive[e]:
+                other = ends[1 - side, e]
+                free_slot(keys, edge_at, slot_of(keys, key_of(n, b, other)))
+                slot = slot_of(keys, key_of(n, a, other))
+                if keys[slot] >= 0:
+                    alive[e] = False
+                    total[edge_at[slot]] += total[e]
+                    if total[edge_at[slot]] >= 0:
+                        heapq.heappush(heap, (-total[edge_at[slot]], edge_at[slot]))
+                else:
+                    keys[slot], edge_at[slot] = key_of(n, a, other), e
+                    ends[side, e] = a
+                    behind[half], head[a] = head[a], half
+                    count[a] += 1
+            half = later
+    for i in range(n):
+        parent[i] = find(parent, i)
+    return parent
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def key_of(n, a, b):
+    """Return the number of an unordered pair."""
+    return min(a, b) * n + max(a, b)
+
+
+@numba.njit(cache=True, nogil=True)
+def home_of(key, size):
+    """Place in a table of 2^k slots where the search for a key begins."""
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(size - 1))
+
+
+@numba.njit(cache=True, nogil=True)
+def slot_of(keys, key):
+    """Where a key is in the table, or the empty slot where it would go."""
+    slot = home_of(key, keys.shape[0])
+    while keys[slot] >= 0 and keys[slot] != key:
+        slot = (slot + 1) & (keys.shape[0] - 1)
+    return slot
+
+
+@numba.njit(cache=True, nogil=True)
+def free_slot(keys, values, slot):
+    """Take an entry out, and move up those behind it that would no longer be found."""
+    mask = keys.shape[0] - 1
+    hole = slot
+    slot = (slot + 1) & mask
+    while keys[slot] >= 0:
+        if ((slot - home_of(keys[slot], keys.shape[0])) & mask) >= ((slot - hole) & mask):
+            keys[hole], values[hole] = keys[slot], values[slot]
+            hole = slot
+        slot = (slot + 1) & mask
+    keys[hole] = -1

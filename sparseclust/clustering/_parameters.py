@@ -1,7 +1,13 @@
-"""The parameter half of scikit-learn's estimator protocol, without scikit-learn."""
+"""Parameters of clusterers: scikit-learn's estimator protocol, without scikit-learn, and values per class."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust.clustering._validate import FloatArray
 
 
 @dataclasses.dataclass(eq=False)
@@ -23,3 +29,20 @@ class Parameters:
         for name, value in params.items():
             setattr(self, name, value)
         return self
+
+
+def per_class(
+    name: str,
+    value: float | Mapping[int, float],
+    classes: npt.NDArray[Any] | None,
+    checked: Callable[[str, float], float],
+) -> FloatArray:
+    """One checked value per class; ``classes`` is None when the caller named none."""
+    if not isinstance(value, Mapping):
+        return np.full(1 if classes is None else len(classes), checked(name, value), np.float64)
+    if classes is None:
+        raise ValueError(f"{name} is given per class, so the class of each point is needed: pass semantic=")
+    missing = [int(c) for c in classes if int(c) not in value]
+    if missing:
+        raise ValueError(f"{name} has no value for the classes {missing}; it has {sorted(value)}")
+    return np.array([checked(f"{name}[{c}]", value[int(c)]) for c in classes], np.float64)

@@ -174,6 +174,20 @@ def affinity_pieces(
         piece[piece == b] = a
 
 
+def contracted_pieces(n: int, edges: IntArray, weight: FloatArray) -> IntArray:
+    """Join the two pieces with the heaviest sum of weights between them, while it is not negative."""
+    piece = np.arange(n)
+    while True:
+        sums: dict[tuple[int, int], float] = {}
+        for (a, b), w in zip(piece[edges].T.tolist(), weight):
+            if a != b:
+                sums[min(a, b), max(a, b)] = sums.get((min(a, b), max(a, b)), 0.0) + w
+        heaviest = max(sums, key=lambda pair: sums[pair], default=None)
+        if heaviest is None or sums[heaviest] < 0:
+            return np.unique(piece, return_inverse=True)[1]
+        piece[piece == heaviest[1]] = heaviest[0]
+
+
 def _clusters(
     labels: IntArray, coords: npt.NDArray[Any], radius: float, group: IntArray
 ) -> tuple[dict[int, list[int]], set[tuple[int, int]]]:

@@ -1,13 +1,15 @@
 """Clusters at a whole grid of thresholds, for those who look for the best ones."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from sparseclust.clustering import _kernels_scan
 from sparseclust.clustering import _validate as check
-from sparseclust.clustering._validate import IntArray
+from sparseclust.clustering._affinity import Linkage, contracted, within_first
+from sparseclust.clustering._validate import FloatArray, IntArray
 
 # Thresholds that one pass can tell apart: bits of a word.
 _BITS = 64
@@ -86,8 +88,9 @@ def scan_affinities(
     n: int,
     thresholds: npt.ArrayLike,
     min_sizes: npt.ArrayLike = (8,),
+    linkage: Linkage = "single",
 ) -> IntArray:
-    """Find the clusters of :class:`AffinityGraphClusterer` at several thresholds and sizes in one pass.
+    """Find the clusters of :class:`AffinityGraphClusterer` at several thresholds and sizes.
 
     Parameters
     ----------
@@ -97,6 +100,8 @@ def scan_affinities(
         Affinities from which an edge joins.
     min_sizes : (m,) integers
         Sizes below which a piece is absorbed.
+    linkage : {"single", "additive"}
+        As for the clusterer.
 
     Returns
     -------
@@ -112,7 +117,8 @@ def scan_affinities(
     -----
     From the strongest edge to the weakest, those above a threshold join whatever the smallest size. So one
     union-find serves all thresholds, and at each of them the absorption of small pieces starts from a copy of
-    it, over the edges that it left between two pieces.
+    it, over the edges that it left between two pieces. With "additive" there is one contraction per
+    threshold.
 
     Examples
     --------
@@ -123,8 +129,13 @@ def scan_affinities(
     rows = check.count("n", n, least=0)
     ends = check.edge_rows(edges, rows)
     strength = check.affinity_rows(affinity, ends.shape[1])
-    limits = np.array([check.not_nan("thresholds", float(t)) for t in np.ravel(thresholds)])
+    additive = check.choice("linkage", linkage, get_args(Linkage)) == "additive"
+    checked = check.open_unit if additive else check.not_nan
+    limits = np.array([checked("thresholds", float(t)) for t in np.ravel(thresholds)])
     sizes = np.array([check.count("min_sizes", m) for m in np.ravel(min_sizes).tolist()], np.int64)
+    if additive:
+        alone = [_additive_pieces(rows, ends, strength, t, sizes) for t in limits]
+        return np.concatenate(alone) if alone else np.empty((0, len(sizes), rows), np.int64)
     order = np.argsort(-strength, kind="stable")
     strong = np.searchsorted(-strength[order], -limits, side="right")
     falling = np.argsort(strong, kind="stable")
@@ -133,6 +144,15 @@ def scan_affinities(
         rows, ends[0, order], ends[1, order], strong[falling], sizes
     )
     return pieces
+
+
+def _additive_pieces(
+    n: int, edges: IntArray, affinity: FloatArray, threshold: float, sizes: IntArray
+) -> IntArray:
+    """Pieces at one threshold: (1, m, n)."""
+    order, within = within_first(contracted(n, edges, affinity, threshold), edges, affinity)
+    strong = np.array([np.count_nonzero(within)])
+    return np.asarray(_kernels_scan.pieces_of_graph(n, edges[0, order], edges[1, order], strong, sizes))
 
 
 def _dissolved(seeds: IntArray, min_size: int) -> IntArray:

@@ -124,6 +124,12 @@ def affinity_rows(values: Any, m: int) -> FloatArray:
     return array
 
 
+def probabilities(name: str, values: FloatArray) -> FloatArray:
+    """Check that values lie between 0 and 1."""
+    _refuse_rows(f"{name} must lie between 0 and 1", (values < 0) | (values > 1), values)
+    return values
+
+
 def distance(name: str, value: float) -> float:
     """Check a finite distance >= 0 in voxels."""
     if not (math.isfinite(value) and value >= 0):

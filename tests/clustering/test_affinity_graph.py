@@ -127,3 +127,81 @@ def test_bad_parameters_are_refused():
         AffinityGraphClusterer().fit_predict(none, [], n=-1)
     with pytest.raises(TypeError, match="edges must be integers"):
         AffinityGraphClusterer().fit_predict([[0.0], [1.0]], [0.5], n=2)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 25), st.integers(0, 120), st.integers(0, 2**32), st.sampled_from([0.3, 0.5, 0.9]))
+def test_contracted_pieces_equal_the_reference(n, m, seed, threshold):
+    rng = np.random.default_rng(seed)
+    edges, affinity = rng.integers(0, n, (2, m)), rng.random(m)
+    clusterer = AffinityGraphClusterer(threshold=threshold, min_size=1, linkage="additive")
+    weight = np.log(affinity / (1 - affinity)) - np.log(threshold / (1 - threshold))
+    assert np.array_equal(
+        clusterer.fit_predict(edges, affinity, n=n), _reference.contracted_pieces(n, edges, weight)
+    )
+
+
+def test_contraction_of_a_large_graph_equals_the_reference():
+    rng = np.random.default_rng(3)
+    coords = np.unique(rng.integers(0, 14, (160, 2)), axis=0)
+    edges = neighbour_edges(coords)
+    side = coords[:, 0] < 7
+    affinity = np.where(side[edges[0]] == side[edges[1]], 0.8, 0.3) + 0.15 * rng.random(edges.shape[1])
+    labels = AffinityGraphClusterer(threshold=0.5, min_size=1, linkage="additive").fit_predict(
+        edges, affinity, n=len(coords)
+    )
+    weight = np.log(affinity / (1 - affinity))
+    assert np.array_equal(labels, _reference.contracted_pieces(len(coords), edges, weight))
+
+
+def test_one_wrong_edge_among_many_joins_only_with_single_linkage():
+    coords = np.stack(np.meshgrid(range(8), range(4), indexing="ij"), axis=-1).reshape(-1, 2)
+    edges = neighbour_edges(coords)
+    side = coords[:, 0] < 4
+    affinity = np.where(side[edges[0]] == side[edges[1]], 0.95, 0.2)
+    affinity[np.flatnonzero(side[edges[0]] != side[edges[1]])[3]] = 0.9
+    for linkage, pieces in (("single", 1), ("additive", 2)):
+        labels = AffinityGraphClusterer(linkage=linkage).fit_predict(edges, affinity, n=len(coords))
+        assert len(np.unique(labels)) == pieces
+
+
+def test_small_pieces_are_absorbed_after_contraction():
+    edges, affinity = [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]], [0.9, 0.9, 0.1, 0.2, 0.9]
+    for size, labels in ((1, [0, 0, 0, 1, 2, 2]), (2, [0, 0, 0, 1, 1, 1])):
+        clusterer = AffinityGraphClusterer(threshold=0.5, min_size=size, linkage="additive")
+        assert clusterer.fit_predict(edges, affinity, n=6).tolist() == labels
+
+
+@pytest.mark.parametrize("linkage", ["single", "additive"])
+def test_parameters_per_class_are_those_of_classes_alone(rng, linkage):
+    edges, affinity = rng.integers(0, 30, (2, 90)), rng.random(90)
+    semantic = np.repeat([1, 3], 15)
+    edges = edges[:, semantic[edges[0]] == semantic[edges[1]]]
+    affinity = affinity[: edges.shape[1]]
+    thresholds, sizes = {1: 0.4, 3: 0.8}, {1: 5, 3: 1}
+    both = AffinityGraphClusterer(threshold=thresholds, min_size=sizes, linkage=linkage).fit_predict(
+        edges, affinity, n=30, semantic=semantic
+    )
+    for c in (1, 3):
+        alone = AffinityGraphClusterer(threshold=thresholds[c], min_size=sizes[c], linkage=linkage)
+        labels = alone.fit_predict(edges, affinity, n=30)
+        of_class = np.flatnonzero(semantic == c)
+        same = labels[of_class][:, None] == labels[of_class]
+        assert np.array_equal(both[of_class][:, None] == both[of_class], same)
+
+
+def test_a_class_without_a_value_is_named():
+    clusterer = AffinityGraphClusterer(threshold={1: 0.5})
+    with pytest.raises(ValueError, match=r"threshold has no value for the classes \[2\]; it has \[1\]"):
+        clusterer.fit_predict([[0], [1]], [0.5], n=2, semantic=[1, 2])
+    with pytest.raises(ValueError, match="pass semantic="):
+        clusterer.fit_predict([[0], [1]], [0.5], n=2)
+
+
+def test_additive_linkage_wants_probabilities():
+    with pytest.raises(ValueError, match="affinity must lie between 0 and 1"):
+        AffinityGraphClusterer(linkage="additive").fit_predict([[0], [1]], [1.5], n=2)
+    with pytest.raises(ValueError, match="threshold must lie strictly between 0 and 1"):
+        AffinityGraphClusterer(threshold=1.0, linkage="additive").fit_predict([[0], [1]], [0.5], n=2)
+    with pytest.raises(ValueError, match="linkage must be one of 'single', 'additive'"):
+        AffinityGraphClusterer(linkage="average").fit_predict([[0], [1]], [0.5], n=2)

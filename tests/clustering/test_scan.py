@@ -66,6 +66,20 @@ def test_every_affinity_and_size_as_if_alone(n, m, seed):
             assert np.array_equal(pieces[t, s], np.unique(labels, return_index=True)[1][labels])
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 60), st.integers(0, 2**32))
+def test_every_contraction_as_if_alone(n, m, seed):
+    rng = np.random.default_rng(seed)
+    edges, affinity = rng.integers(0, n, (2, m)), rng.random(m)
+    thresholds, sizes = [0.5, 0.2, 0.8], [3, 1, 9]
+    pieces = scan_affinities(edges, affinity, n=n, thresholds=thresholds, min_sizes=sizes, linkage="additive")
+    for t, threshold in enumerate(thresholds):
+        for s, size in enumerate(sizes):
+            alone = AffinityGraphClusterer(threshold=threshold, min_size=size, linkage="additive")
+            labels = alone.fit_predict(edges, affinity, n=n)
+            assert np.array_equal(pieces[t, s], np.unique(labels, return_index=True)[1][labels])
+
+
 def test_nothing_to_scan():
     assert scan_kernels(np.zeros((0, 2)), [], [], kernel_thresholds=[0.2, 0.3]).shape == (2, 0)
     assert scan_kernels([[0.0]], [1.0], [1.0], kernel_thresholds=[]).shape == (0, 1)
