@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from sparseclust._eager import eager
 from sparseclust.losses import functional
 from sparseclust.losses._mask import Kernels, MaskTerm, mask_cost, mask_weights
 from sparseclust.losses._partition import Average, Partition
@@ -114,6 +115,7 @@ class SpatialEmbeddingLoss(nn.Module):
         self.smooth = smooth
         self.fused = True
 
+    @eager  # how many groups and clusters there are depends on the ids, and the sweeps are compiled already
     def forward(
         self,
         embeddings: Tensor,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparseclust.sparse._eager import eager
+from sparseclust._eager import eager
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse.engines import Pairs, load_engine, select_engine
 

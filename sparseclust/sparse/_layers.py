@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sparseclust._eager import eager
 from sparseclust.sparse._conv import sparse_conv
-from sparseclust.sparse._eager import eager
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse._tensor import SparseTensor
 from sparseclust.sparse._windows import PerAxis, Window, collapse

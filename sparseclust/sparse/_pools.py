@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from sparseclust.sparse._eager import eager
+from sparseclust._eager import eager
 from sparseclust.sparse._layers import way_back
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse._tensor import SparseTensor

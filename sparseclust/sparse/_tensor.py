@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparseclust._eager import eager
 from sparseclust.sparse._coordinates import Coordinates
-from sparseclust.sparse._eager import eager
 from sparseclust.sparse._windows import PerAxis, collapse, per_axis
 
 _INT32 = torch.iinfo(torch.int32)
@@ -56,13 +56,10 @@ class SparseTensor:
         _check_rows(feats, coords)
         steps = per_axis("stride", stride, coords.shape[1] - 1)
         rows = _as_int32(coords).to(feats.device)
-        found = int(rows[:, 0].max()) + 1 if len(rows) else 0
-        if len(rows) and int(rows[:, 0].min()) < 0:
-            raise ValueError("column 0 of coords is the event index: it must not be negative")
-        if batch_size is not None and batch_size < found:
-            raise ValueError(f"coords name event {found - 1}, but batch_size is {batch_size}")
+        if batch_size is None or not torch.compiler.is_exporting():  # an exported program has no values yet
+            batch_size = _n_events(rows, batch_size)
         self.feats = feats
-        self._level = Coordinates(rows, batch_size=found if batch_size is None else batch_size, stride=steps)
+        self._level = Coordinates(rows, batch_size=batch_size, stride=steps)
 
     @classmethod
     def on(cls, level: Coordinates, feats: Tensor) -> "SparseTensor":
@@ -197,11 +194,21 @@ def _check_rows(feats: Tensor, coords: Tensor) -> None:
         raise ValueError(
             f"feats must be floating point of shape (n, c), got {feats.dtype} {tuple(feats.shape)}"
         )
-    if coords.ndim != 2 or coords.shape[1] < 2 or len(coords) != len(feats):
+    if coords.ndim != 2 or coords.shape[1] < 2 or coords.shape[0] != feats.shape[0]:
         raise ValueError(
             f"coords must have shape ({len(feats)}, 1 + ndim), the event index first; "
             f"got {tuple(coords.shape)}"
         )
+
+
+def _n_events(rows: Tensor, batch_size: int | None) -> int:
+    """Check the events that the rows name; return how many there are."""
+    found = int(rows[:, 0].max()) + 1 if len(rows) else 0
+    if len(rows) and int(rows[:, 0].min()) < 0:
+        raise ValueError("column 0 of coords is the event index: it must not be negative")
+    if batch_size is not None and batch_size < found:
+        raise ValueError(f"coords name event {found - 1}, but batch_size is {batch_size}")
+    return found if batch_size is None else batch_size
 
 
 def _as_int32(coords: Tensor) -> Tensor:
