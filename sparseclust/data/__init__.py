@@ -28,6 +28,7 @@ from sparseclust.data._transforms import (
     Transform,
     VoxelDropout,
 )
+from sparseclust.data._virtual import link_events
 
 if TYPE_CHECKING:
     from sparseclust.data import simulation
@@ -58,6 +59,7 @@ __all__ = [
     "concatenate_events",
     "events_from_arrays",
     "events_from_table",
+    "link_events",
     "open_events",
     "overlay_events",
     "simulation",

@@ -12,6 +12,7 @@ from sparseclust.data._parts import Concatenation
 from sparseclust.data._pilarnet import InstanceLabel, PilarnetFile, is_pilarnet
 from sparseclust.data._spine import SpineFile, is_spine, spine_products
 from sparseclust.data._store import FORMAT, EventStore, is_store
+from sparseclust.data._virtual import PARTS
 
 _DEFAULTS = {"label": "fragment", "min_energy": 0.0, "classes": None, "precedence": None, "columns": ()}
 
@@ -41,7 +42,8 @@ def open_events(
     -------
     sequence of Event
         For one file a :class:`PilarnetFile`, an :class:`EventStore` or a :class:`SpineFile`, the latter with
-        the products ``seg_label`` and ``clust_label`` as truth where it has them.
+        the products ``seg_label`` and ``clust_label`` as truth where it has them. For a file of
+        :func:`link_events`, its parts.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def _matching(path: str) -> list[Path]:
     return [Path(name) for name in found]
 
 
-def _open_one(path: Path, options: dict[str, Any]) -> Hdf5Events:
+def _open_one(path: Path, options: dict[str, Any]) -> Hdf5Events | Concatenation:
     with open_hdf5(path) as file, faults_named(str(path)):
         store, pilarnet, found = is_store(file), is_pilarnet(file), list(file)
         products = spine_products(file) if is_spine(file) else None
@@ -98,6 +100,20 @@ def _open_one(path: Path, options: dict[str, Any]) -> Hdf5Events:
             "file, whose events are read as they are"
         )
     if products is None:
-        return EventStore(path)
+        return _open_store(path, options)
     semantic, instance = (name if name in products else None for name in ("seg_label", "clust_label"))
     return SpineFile(path, semantic=semantic, instance=instance)
+
+
+def _open_store(path: Path, options: dict[str, Any]) -> EventStore | Concatenation:
+    store = EventStore(path)
+    if PARTS not in store.attrs:
+        return store
+    parts = [path.parent / name for name in store.attrs[PARTS]]
+    missing = [str(part) for part in parts if not part.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{path}: shows the events of {len(parts)} other files, {len(missing)} of which are missing: "
+            f"{', '.join(missing)}"
+        )
+    return Concatenation([_open_one(part, options) for part in parts])

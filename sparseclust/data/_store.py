@@ -82,7 +82,7 @@ def write_events(
     old = EventStore(target).attrs if extend else {}
     description = json.dumps({**old, **attrs})
     with replacing(target, copy=extend) as (file, sink):
-        _describe(file, description)
+        describe(file, description)
         writer = ColumnWriter(file)
         for i, event in enumerate(events):
             if not isinstance(event, Event):
@@ -95,7 +95,8 @@ def write_events(
         return writer.finish()
 
 
-def _describe(file: Any, description: str) -> None:
+def describe(file: Any, description: str) -> None:
+    """Say what the file is; ``description`` is its attributes as JSON."""
     # Texts of fixed length: those of variable length lie in a part of the file that has no checksums.
     file.attrs["format"] = np.bytes_(FORMAT)
     file.attrs["format_version"] = VERSION

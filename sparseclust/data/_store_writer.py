@@ -54,11 +54,7 @@ class ColumnWriter:
         index = np.empty(len(self._lengths), [(name, np.int64) for name in names])
         for name, values in zip(names, [self._lengths, *self._starts.values()]):
             index[name] = np.array(values, np.int64)
-        if "index" in self._file:
-            del self._file["index"]
-        self._file.create_dataset("index", data=index, chunks=(1024,), maxshape=(None,), fletcher32=True)
-        self._file.attrs["n_events"] = len(index)
-        return len(index)
+        return write_index(self._file, index)
 
     def _check(self, name: str, values: npt.NDArray[Any]) -> None:
         if name not in self._starts:
@@ -98,6 +94,15 @@ class ColumnWriter:
             column.resize(start + len(values), axis=0)
             column[start:] = values
         return start
+
+
+def write_index(file: Any, index: npt.NDArray[Any]) -> int:
+    """Put one record per event into the file, in place of those it had; return their number."""
+    if "index" in file:
+        del file["index"]
+    file.create_dataset("index", data=index, chunks=(1024,), maxshape=(None,), fletcher32=True)
+    file.attrs["n_events"] = len(index)
+    return len(index)
 
 
 def _columns(event: Event) -> dict[str, npt.NDArray[Any]]:
