@@ -1,6 +1,7 @@
 """Event displays, score plots and the self-contained HTML report (extra ``vis``: plotly, matplotlib)."""
 
 from sparseclust.vis._blocks import ReportEvent
+from sparseclust.vis._embeddings import plot_embeddings
 from sparseclust.vis._figures import plot_comparison, plot_event
 from sparseclust.vis._report import ReportTable, write_report
 from sparseclust.vis._scores import plot_scores
@@ -11,6 +12,7 @@ __all__ = [
     "ReportEvent",
     "ReportTable",
     "plot_comparison",
+    "plot_embeddings",
     "plot_event",
     "plot_scores",
     "plot_thresholds",

@@ -32,6 +32,7 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
         horizontal_spacing=0.02,
     )
     scatter = go.Scatter3d if spatial else go.Scattergl
+    energy = points.energy
     for column, panel in enumerate(panels, start=1):
         for name, rows in points.by_class():
             trace = scatter(
@@ -41,7 +42,7 @@ def draw(points: Points, panels: list[Panel], title: str | None, marker_size: fl
                 name=name,
                 legendgroup=name,
                 showlegend=column == 1,
-                customdata=_hover_data(points, panel, rows),
+                customdata=hover_columns(panel.labels[rows], None if energy is None else energy[rows]),
                 hovertemplate=_hover_text(points, name),
             )
             figure.add_trace(trace, row=1, col=column)
@@ -73,12 +74,10 @@ def _frame(figure: Any, points: Points) -> None:
         figure.update_yaxes(range=ranges[1], matches="y", scaleanchor="x")
 
 
-def _hover_data(points: Points, panel: Panel, rows: IntArray) -> npt.NDArray[Any]:
-    """Label and, where known, energy of some voxels; labels as text where a float would round them."""
-    labels = panel.labels[rows]
-    if np.abs(labels).max(initial=0) >= 2**53:
-        labels = labels.astype(str).astype(object)
-    return np.column_stack([labels] if points.energy is None else [labels, points.energy[rows].astype(float)])
+def hover_columns(labels: IntArray, values: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+    """Labels and, where known, values for the text under the pointer; labels as text where a float rounds."""
+    column = labels.astype(str).astype(object) if np.abs(labels).max(initial=0) >= 2**53 else labels
+    return np.column_stack([column] if values is None else [column, values.astype(np.float64)])
 
 
 def _hover_text(points: Points, class_name: str) -> str:

@@ -34,12 +34,8 @@ class Points:
         return np.stack([centre - half, centre + half], axis=1)
 
     def by_class(self) -> Iterator[tuple[str, IntArray]]:
-        """Name and rows of each class that occurs; all voxels under one name where no class is known."""
-        if self.semantic is None:
-            yield "voxels", np.arange(len(self.coords))
-            return
-        for c in np.unique(self.semantic).tolist():
-            yield class_name(c), np.flatnonzero(self.semantic == c)
+        """Name and rows of each class that occurs; see :func:`rows_by_class`."""
+        return rows_by_class(self.semantic, len(self.coords))
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,15 @@ def class_name(semantic: int) -> str:
     return CLASS_NAMES.get(semantic, f"class {semantic}")
 
 
+def rows_by_class(semantic: IntArray | None, n: int) -> Iterator[tuple[str, IntArray]]:
+    """Name and rows of each class that occurs; all voxels under one name where no class is known."""
+    if semantic is None:
+        yield "voxels", np.arange(n)
+        return
+    for c in np.unique(semantic).tolist():
+        yield class_name(c), np.flatnonzero(semantic == c)
+
+
 def read_points(event: Any) -> Points:
     """Take ``coords`` of an event and, where known, its energy (or column 0 of ``feats``) and truth."""
     coords = np.asarray(event.coords)
@@ -66,15 +71,15 @@ def read_points(event: Any) -> Points:
         energy = np.asarray(event.feats).reshape(len(coords), -1)[:, 0]
     return Points(
         coords=coords.astype(np.int64),
-        energy=None if energy is None else _rows("energy", energy, len(coords)).astype(np.float32),
-        semantic=_labels("semantic", getattr(event, "semantic", None), len(coords)),
-        instance=_labels("instance", getattr(event, "instance", None), len(coords)),
+        energy=None if energy is None else read_rows("energy", energy, len(coords)).astype(np.float32),
+        semantic=read_labels("semantic", getattr(event, "semantic", None), len(coords)),
+        instance=read_labels("instance", getattr(event, "instance", None), len(coords)),
     )
 
 
 def single_panel(points: Points, labels: npt.ArrayLike | None) -> Panel:
     """Panel of ``labels``, or else of the instances of the event, or else of voxels without instance."""
-    given = _labels("labels", labels, len(points.coords))
+    given = read_labels("labels", labels, len(points.coords))
     if given is None:
         given = points.instance
     if given is None:
@@ -87,7 +92,7 @@ def panels(points: Points, labels: Mapping[str, npt.ArrayLike]) -> list[Panel]:
     n = len(points.coords)
     given: dict[str, Any] = {} if points.instance is None else {"truth": points.instance}
     columns = {
-        name: _labels(f"labels[{name!r}]", values, n) for name, values in (given | dict(labels)).items()
+        name: read_labels(f"labels[{name!r}]", values, n) for name, values in (given | dict(labels)).items()
     }
     known = {name: values for name, values in columns.items() if values is not None}
     if not known:
@@ -97,16 +102,18 @@ def panels(points: Points, labels: Mapping[str, npt.ArrayLike]) -> list[Panel]:
     return [Panel(*panel) for panel in zip(known, known.values(), spread(points.coords, slots))]
 
 
-def _labels(name: str, values: Any, n: int) -> IntArray | None:
+def read_labels(name: str, values: Any, n: int) -> IntArray | None:
+    """Integers, one per voxel; None stays."""
     if values is None:
         return None
-    labels = _rows(name, values, n)
+    labels = read_rows(name, values, n)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{name} must be integers, got dtype {labels.dtype}")
     return labels.astype(np.int64)
 
 
-def _rows(name: str, values: Any, n: int) -> npt.NDArray[Any]:
+def read_rows(name: str, values: Any, n: int) -> npt.NDArray[Any]:
+    """Array with one value per voxel."""
     array = np.asarray(values)
     if array.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), one per voxel, got {array.shape}")
