@@ -1,29 +1,35 @@
 """Our components in SPINE's own driver: labels as by our predictor, and SPINE trains our network."""
 
 import csv
+import importlib.util
 import runpy
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-
-pytest.importorskip("spine", reason="SPINE is not installed: pip install 'spine>=1.4.3,<1.5'")
-
-import in_spine
 import torch
-from spine.driver import Driver
 
 from sparseclust.data import Event, open_events, write_spine
 from sparseclust.data.simulation import EventGenerator
 from sparseclust.pipeline import Predictor
 from sparseclust.training import Scorer
 
-CONFIG = Path(in_spine.__file__).with_name("chain.yaml")
+CONFIG = Path(__file__).resolve().parents[2] / "examples" / "in_spine" / "chain.yaml"
 SIZE = 64
-# Files of events carry no run numbers; SPINE says so at every event.
-pytestmark = pytest.mark.filterwarnings("ignore:`run_info` is missing")
+INSTALLED = importlib.util.find_spec("spine") is not None
+pytestmark = [
+    pytest.mark.skipif(not INSTALLED, reason="SPINE is not installed: pip install 'spine>=1.4.3,<1.5'"),
+    # Files of events carry no run numbers; SPINE says so at every event.
+    pytest.mark.filterwarnings("ignore:`run_info` is missing"),
+]
+
+
+def driver(cfg):
+    """SPINE is imported by the tests that need it, not by every process that collects them."""
+    from spine.driver import Driver
+
+    return Driver(cfg)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +44,8 @@ def events_file(tmp_path_factory):
 
 def config(path, folder, *, stages, model=None, **blocks):
     """What ``chain.yaml`` says, for a file, a folder and other stages."""
+    import yaml
+
     cfg = yaml.safe_load(CONFIG.read_text())
     cfg["base"] |= {"log_dir": str(folder)}
     cfg["io"]["loader"]["dataset"]["file_keys"] = str(path)
@@ -57,10 +65,12 @@ def fragments(data):
 
 
 def test_fragments_are_the_clusters_of_the_predictor(events_file, tmp_path):
+    import in_spine
+
     in_spine.register_scores()
-    driver = Driver(config(events_file, tmp_path, stages=None))
-    data = driver.process()
-    driver.ana.close()
+    chain = driver(config(events_file, tmp_path, stages=None))
+    data = chain.process()
+    chain.ana.close()
     events = list(open_events(events_file))
     scorer = Scorer()
     predictions = Predictor.from_pretrained("spice-small").predict(events)
@@ -91,7 +101,7 @@ def test_spine_trains_our_network(events_file, tmp_path, kind):
         },
         {"name": "clusterer", "provider": "in_spine:CLUSTERER", "kind": kind, "min_size": 2},
     ]
-    driver = Driver(
+    chain = driver(
         config(
             events_file,
             tmp_path,
@@ -109,7 +119,7 @@ def test_spine_trains_our_network(events_file, tmp_path, kind):
         )
         | {"base": {"world_size": 0, "seed": 0, "epochs": 4, "unwrap": True, "log_dir": str(tmp_path)}}
     )
-    driver.run()
+    chain.run()
     (log,) = tmp_path.glob("train_log*.csv")
     with open(log, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -119,13 +129,13 @@ def test_spine_trains_our_network(events_file, tmp_path, kind):
     assert {"network_mask", "network_seed", "network_join", "network_cut"} <= rows[0].keys()
     (checkpoint,) = tmp_path.glob("snapshot*.ckpt")
     state = torch.load(checkpoint, weights_only=False)["state_dict"]
-    assert set(state) == {f"network.{name}" for name in driver.model.net.network.state_dict()}
+    assert set(state) == {f"network.{name}" for name in chain.model.net.network.state_dict()}
 
 
 def test_a_clusterer_without_its_products_is_refused_before_any_event(events_file, tmp_path):
     stages = [{"name": "clusterer", "provider": "in_spine:CLUSTERER", "kind": "graph"}]
     with pytest.raises(ValueError, match="requires unavailable products: affinity, edges"):
-        Driver(config(events_file, tmp_path, stages=stages, ana=None))
+        driver(config(events_file, tmp_path, stages=stages, ana=None))
 
 
 def test_the_command_line_is_that_of_spine(events_file, tmp_path, monkeypatch):
