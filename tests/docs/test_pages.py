@@ -1,0 +1,75 @@
+"""The blocks of Python on the pages run, and the commands take the options that pages show.
+
+Pages with ``{code-cell}`` are run when the pages are built (``make docs``).
+"""
+
+import fnmatch
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import sparseclust
+from sparseclust.cli import _main
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = {p.relative_to(DOCS).as_posix(): p.read_text(encoding="utf-8") for p in sorted(DOCS.rglob("*.md"))}
+PAGES = {name: text for name, text in PAGES.items() if not name.startswith("_build")}
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+RUN = [n for n, text in PAGES.items() if n.startswith(("howto/", "concepts/")) and BLOCK.search(text)]
+COMMANDS = sorted(set(re.findall(r"^sparseclust .*", "\n".join(PAGES.values()), re.MULTILINE)))
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_the_blocks_of_a_page_run_one_after_the_other(name, tmp_path, monkeypatch):
+    if name == "howto/read_results.md":
+        pytest.importorskip("awkward")
+        pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    variables = {"__name__": "page"}
+    for block in BLOCK.findall(PAGES[name]):
+        exec(compile(block, name, "exec"), variables)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_line_parses(line):
+    _, command, *arguments = shlex.split(line, comments=True)
+    module = __import__(f"sparseclust.cli._{command}", fromlist=[command])
+    parser, _ = _main._parser(command, getattr(module, command))
+    parser.parse_args(arguments)
+
+
+def test_there_are_command_lines_for_every_command():
+    shown = {shlex.split(line)[1] for line in COMMANDS}
+    assert shown >= {"simulate", "train", "predict", "evaluate", "info"}
+    assert shown <= set(_main.COMMANDS)
+
+
+def test_every_page_can_be_reached():
+    """From the front page, by the trees of contents."""
+    reached, found = set(), ["index"]
+    while found:
+        name = found.pop()
+        reached.add(name)
+        for tree in re.findall(r"^```\{toctree\}\n(.*?)^```", PAGES[f"{name}.md"], re.MULTILINE | re.DOTALL):
+            entries = [line for line in tree.splitlines() if line and not line.startswith(":")]
+            patterns = [(Path(name).parent / f"{entry}.md").as_posix() for entry in entries]
+            pages = {page for pattern in patterns for page in fnmatch.filter(PAGES, pattern)}
+            found += sorted({page.removesuffix(".md") for page in pages} - reached)
+    assert {f"{name}.md" for name in reached} == set(PAGES)
+
+
+@pytest.mark.parametrize("package", [name for name in sparseclust.__all__ if name != "__version__"])
+def test_every_subpackage_has_a_page_of_reference(package):
+    page = PAGES["metrics.md" if package == "metrics" else f"reference/{package}.md"]
+    assert f".. currentmodule:: sparseclust.{package}" in page or f":: sparseclust.{package}\n" in page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_files_that_a_page_names_are_there(name):
+    text = PAGES[name]
+    for path in re.findall(r"(?:examples|benchmarks)/[\w./-]*\w", text):
+        assert (DOCS.parent / path).exists(), path
+    for path in re.findall(r"\]\(((?!https?:)[\w./-]+?\.md)(?:#[\w-]+)?\)", text):
+        assert ((DOCS / name).parent / path).resolve().exists(), path
