@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparseclust._threads import in_threads
 from sparseclust.sparse import _kernels
-from sparseclust.sparse.engines._threads import threads_for
+from sparseclust.sparse.engines._threads import empty_rows, in_torch_threads, threads_for
 
 _Matrix = npt.NDArray[Any]
 _NUMBERS_PER_THREAD = 2**16
@@ -45,7 +44,7 @@ class _NormAct(torch.autograd.Function):
         ctx.save_for_backward(x, weight, bias)
         ctx.constants = moments, eps, slope, own, line
         rows = _rows(x)
-        out = np.empty_like(rows)
+        out = empty_rows(len(rows), rows.shape[1], rows.dtype)
         _over_rows(lambda low, high: _kernels.transform(rows, line, slope, low, high, out), rows)
         return torch.from_numpy(out)
 
@@ -73,7 +72,7 @@ def _gradients(ctx: Any, x: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tens
     rows, uppers = _rows(x), _rows(upper)
     parts = _partial_sums(lambda *args: _kernels.gradient_sums(rows, uppers, line, slope, *args), rows)
     flow = _kernels.gradient_coefficients(parts, len(rows), moments, eps, own)
-    out = np.empty_like(rows)
+    out = empty_rows(len(rows), rows.shape[1], rows.dtype)
     _over_rows(lambda low, high: _kernels.gradient(rows, uppers, line, slope, flow, low, high, out), rows)
     dweight, dbias = flow[3:].astype(rows.dtype)
     return torch.from_numpy(out), torch.from_numpy(dweight), torch.from_numpy(dbias)
@@ -102,11 +101,11 @@ def _partial_sums(work: Callable[..., None], rows: _Matrix) -> _Matrix:
     """Sum up fixed blocks of rows, so that the number of threads changes nothing."""
     parts = np.empty((_kernels.partial_sums(len(rows)), 2, rows.shape[1]))
     threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
-    in_threads(lambda t: work(t, threads, parts), threads, threads)
+    in_torch_threads(lambda t: work(t, threads, parts), threads)
     return parts
 
 
 def _over_rows(work: Callable[[int, int], None], rows: _Matrix) -> None:
     threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
     edges = [len(rows) * t // threads for t in range(threads + 1)]
-    in_threads(lambda t: work(edges[t], edges[t + 1]), threads, threads)
+    in_torch_threads(lambda t: work(edges[t], edges[t + 1]), threads)

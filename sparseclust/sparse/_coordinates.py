@@ -57,7 +57,7 @@ class Coordinates:
         """Pairs of touching voxels, each once, from the map of the 3-wide window."""
         kernel_map = self.submanifold(Window.centred(self.rows.shape[1] - 1, 3))
         half = slice(0, int(kernel_map.splits[kernel_map.centre]))
-        return torch.stack([kernel_map.source[half], kernel_map.target[half]])
+        return torch.stack([kernel_map.source[half], kernel_map.target[half]]).long()
 
     def _level(self, rows: Tensor, stride: tuple[int, ...]) -> "Coordinates":
         return Coordinates(rows, batch_size=self.batch_size, stride=stride)

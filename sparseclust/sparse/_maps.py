@@ -15,7 +15,7 @@ class KernelMap:
 
     Attributes
     ----------
-    source, target : (m,) int64
+    source, target : (m,) int32 or int64
         Input row and output row of each pair.
     splits : (k + 1,) int64, on the CPU
         The pairs of kernel offset ``k`` are ``splits[k]:splits[k + 1]``.

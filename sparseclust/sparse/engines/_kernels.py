@@ -4,6 +4,8 @@ A tile is ``ROWS`` rows by one to three vectors of columns, as many sums as fit 
 machine. Compilers do not find this form by themselves, so the two tiles are written as LLVM instructions.
 """
 
+import contextlib
+
 import numba
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
@@ -14,6 +16,8 @@ from numba.extending import intrinsic
 _WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 VECTOR_BYTES = 64 if _WIDE else 32
 ROWS = 8 if _WIDE else 4
+UNROLL = 4  # input columns between two tests for the end of a row
+_TALL = 2 * ROWS  # rows of a gradient that is one vector wide
 _AHEAD = 16  # pairs between the one being multiplied and the one whose row is fetched into the cache
 _INDEX = ir.IntType(64)
 
@@ -67,15 +71,15 @@ def _add_product(builder, total, a, b):
 
 
 def _row(context, builder, kind, value, place):
-    """Read one entry of a list of rows."""
+    """Read one entry of a list of rows, int32 or int64."""
     array = context.make_array(kind)(context, builder, value)
-    return builder.load(builder.gep(array.data, [place]))
+    return builder.sext(builder.load(builder.gep(array.data, [place])), _INDEX)
 
 
 @intrinsic
-def _fetch_rows(typing, matrix, rows, first, last):
+def _fetch_rows(typing, matrix, rows, first):
     """Ask for the next ``ROWS`` rows of a list, so that they are in the cache when their turn comes."""
-    signature = types.void(matrix, rows, first, last)
+    signature = types.void(matrix, rows, first)
 
     def generate(context, builder, signature, arguments):
         kinds = signature.args
@@ -85,9 +89,7 @@ def _fetch_rows(typing, matrix, rows, first, last):
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         starts = []
         for r in range(ROWS):
-            place = builder.add(arguments[2], _INDEX(r))
-            place = builder.select(builder.icmp_signed("<", place, arguments[3]), place, arguments[2])
-            row = _row(context, builder, kinds[1], arguments[1], place)
+            row = _row(context, builder, kinds[1], arguments[1], builder.add(arguments[2], _INDEX(r)))
             starts.append(builder.bitcast(x.address(row, _INDEX(0)), byte))
         size = builder.mul(x.columns, _INDEX(x.bytes))
         with cgutils.for_range_slice(builder, _INDEX(0), size, _INDEX(64), intp=_INDEX) as (at, _):
@@ -108,51 +110,69 @@ def _convolve_tile(typing, vectors, feats, weight, source, target, first, count,
         width = kinds[0].literal_value
         x, w, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (1, 2, 8))
         first, count, column = arguments[5:8]
-        addresses, sums = [], []
-        for r in range(ROWS):
-            # A tile with rows to spare computes its first row again, and drops it.
-            r_or_first = builder.select(builder.icmp_signed("<", _INDEX(r), count), _INDEX(r), _INDEX(0))
-            place = builder.add(first, r_or_first)
-            addresses.append(x.address(_row(context, builder, kinds[3], arguments[3], place), _INDEX(0)))
-            sums.append([x.zero() for _ in range(width)])
-        with cgutils.for_range(builder, x.columns, intp=_INDEX) as loop:
-            here = w.address(loop.index, column)
-            factors = [w.load(here, i) for i in range(width)]
+
+        def multiply(whole):
+            addresses, sums = [], []
             for r in range(ROWS):
-                number = x.spread(builder.gep(addresses[r], [loop.index]), 0)
-                for i in range(width):
-                    _add_product(builder, sums[r][i], number, factors[i])
-        for r in range(ROWS):
-            with builder.if_then(builder.icmp_signed("<", _INDEX(r), count)):
-                row = _row(context, builder, kinds[4], arguments[4], builder.add(first, _INDEX(r)))
-                there = y.address(row, column)
-                for i in range(width):
-                    y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
+                exists = builder.icmp_signed("<", _INDEX(r), count)
+                # A tile with rows to spare computes its first row again, and drops it.
+                place = builder.add(
+                    first, _INDEX(r) if whole else builder.select(exists, _INDEX(r), _INDEX(0))
+                )
+                addresses.append(x.address(_row(context, builder, kinds[3], arguments[3], place), _INDEX(0)))
+                sums.append([x.zero() for _ in range(width)])
+            with cgutils.for_range_slice(builder, _INDEX(0), x.columns, _INDEX(UNROLL), intp=_INDEX) as (
+                at,
+                _,
+            ):
+                for j in range(UNROLL):
+                    here = w.address(builder.add(at, _INDEX(j)), column)
+                    factors = [w.load(here, i) for i in range(width)]
+                    for r in range(ROWS):
+                        number = x.spread(builder.gep(addresses[r], [at]), j)
+                        for i in range(width):
+                            _add_product(builder, sums[r][i], number, factors[i])
+            for r in range(ROWS):
+                exists = builder.icmp_signed("<", _INDEX(r), count)
+                with contextlib.nullcontext() if whole else builder.if_then(exists):
+                    place = builder.add(first, _INDEX(r))
+                    there = y.address(_row(context, builder, kinds[4], arguments[4], place), column)
+                    for i in range(width):
+                        y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
+
+        with builder.if_else(builder.icmp_signed("==", count, _INDEX(ROWS))) as (whole, rest):
+            with whole:
+                multiply(True)
+            with rest:
+                multiply(False)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @intrinsic(prefer_literal=True)
-def _gradient_tile(typing, vectors, feats, grad, source, target, first, last, row, column, out):
-    """``out[rows, columns] += feats[source[p], rows]^T @ grad[target[p], columns]``, first <= p < last."""
-    signature = types.void(vectors, feats, grad, source, target, first, last, row, column, out)
+def _gradient_tile(typing, vectors, height, feats, grad, source, target, first, last, row, column, out):
+    """``out[rows, columns] += feats[source[p], rows]^T @ grad[target[p], columns]``, first <= p < last.
+
+    There are ``height`` rows.
+    """
+    signature = types.void(vectors, height, feats, grad, source, target, first, last, row, column, out)
 
     def generate(context, builder, signature, arguments):
         kinds = signature.args
-        width = kinds[0].literal_value
-        x, g, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (1, 2, 9))
-        first, last, row, column = arguments[5:9]
-        sums = [[x.zero() for _ in range(width)] for _ in range(ROWS)]
+        width, height = kinds[0].literal_value, kinds[1].literal_value
+        x, g, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (2, 3, 10))
+        first, last, row, column = arguments[6:10]
+        sums = [[x.zero() for _ in range(width)] for _ in range(height)]
         with cgutils.for_range_slice(builder, first, last, _INDEX(1), intp=_INDEX) as (p, _):
-            left = x.address(_row(context, builder, kinds[3], arguments[3], p), row)
-            right = g.address(_row(context, builder, kinds[4], arguments[4], p), column)
+            left = x.address(_row(context, builder, kinds[4], arguments[4], p), row)
+            right = g.address(_row(context, builder, kinds[5], arguments[5], p), column)
             factors = [g.load(right, i) for i in range(width)]
-            for r in range(ROWS):
+            for r in range(height):
                 number = x.spread(left, r)
                 for i in range(width):
                     _add_product(builder, sums[r][i], number, factors[i])
-        for r in range(ROWS):
+        for r in range(height):
             there = y.address(builder.add(row, _INDEX(r)), column)
             for i in range(width):
                 y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
@@ -190,7 +210,7 @@ def convolve(feats, weight, source, target, starts, low, high, block, out):
     """Set the rows of blocks ``low`` to ``high`` to their sums of ``feats[source] @ weight[k]``.
 
     Blocks of rows, and the inputs next to them, stay in the cache while all offsets pass by. The columns of
-    ``weight`` and ``out`` are whole vectors.
+    ``weight`` and ``out`` are whole vectors, those of ``feats`` multiples of ``UNROLL``.
     """
     lanes = VECTOR_BYTES // out.itemsize
     for b in range(low, high):
@@ -202,8 +222,8 @@ def convolve(feats, weight, source, target, starts, low, high, block, out):
                 vectors = _vectors_at_once((out.shape[1] - column) // lanes)
                 for p in range(first, last, ROWS):
                     count = min(ROWS, last - p)
-                    if column == 0 and p + _AHEAD < last:
-                        _fetch_rows(feats, source, p + _AHEAD, last)
+                    if column == 0 and p + _AHEAD + ROWS <= source.shape[0]:
+                        _fetch_rows(feats, source, p + _AHEAD)
                     if vectors == 3:
                         _convolve_tile(3, feats, matrix, source, target, p, count, column, out)
                     elif vectors == 2:
@@ -220,24 +240,49 @@ def weight_gradient(feats, grad, source, target, starts, part, parts, out):
     The columns of ``feats`` are multiples of ``ROWS``, those of ``grad`` whole vectors.
     """
     lanes = VECTOR_BYTES // out.itemsize
-    for k in range(part, out.shape[0], parts):
+    own = np.flatnonzero(_deal(starts[-1] - starts[0], parts) == part)
+    for k in own:
         out[k] = 0
     for b in range(starts.shape[0] - 1):
-        for k in range(part, out.shape[0], parts):
+        for k in own:
             total, end = out[k], starts[b + 1, k]
             for first in range(starts[b, k], end, 96):
                 last = min(first + 96, end)
                 column = 0
                 while column < grad.shape[1]:
                     vectors = _vectors_at_once((grad.shape[1] - column) // lanes)
-                    for row in range(0, feats.shape[1], ROWS):
+                    row = 0
+                    while row < feats.shape[1]:
+                        tall = vectors == 1 and row + _TALL <= feats.shape[1]
                         if vectors == 3:
-                            _gradient_tile(3, feats, grad, source, target, first, last, row, column, total)
+                            _gradient_tile(
+                                3, ROWS, feats, grad, source, target, first, last, row, column, total
+                            )
                         elif vectors == 2:
-                            _gradient_tile(2, feats, grad, source, target, first, last, row, column, total)
+                            _gradient_tile(
+                                2, ROWS, feats, grad, source, target, first, last, row, column, total
+                            )
+                        elif tall:
+                            _gradient_tile(
+                                1, _TALL, feats, grad, source, target, first, last, row, column, total
+                            )
                         else:
-                            _gradient_tile(1, feats, grad, source, target, first, last, row, column, total)
+                            _gradient_tile(
+                                1, ROWS, feats, grad, source, target, first, last, row, column, total
+                            )
+                        row += _TALL if tall else ROWS
                     column += vectors * lanes
+
+
+@numba.njit(cache=True, nogil=True)
+def _deal(counts, parts):
+    """Part of each offset: the largest first, each to the part that has the fewest pairs so far."""
+    taken = np.zeros(parts, np.int64)
+    part = np.empty(counts.shape[0], np.int64)
+    for k in np.argsort(-counts, kind="mergesort"):
+        part[k] = np.argmin(taken)
+        taken[part[k]] += counts[k]
+    return part
 
 
 @numba.njit(cache=True, nogil=True)

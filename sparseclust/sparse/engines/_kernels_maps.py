@@ -1,4 +1,4 @@
-"""Compiled kernel map of cells: where rows ascend, their cells do so under each offset, and can be merged."""
+"""Compiled kernel maps: keys that ascend can be merged, with shifted copies of themselves or cell by cell."""
 
 import numba
 import numpy as np
@@ -41,7 +41,7 @@ def group(places, volume):
         splits[place + 1] += 1
     splits = np.cumsum(splits)
     ends = splits[:-1].copy()
-    rows = np.empty(places.shape[0], np.int64)
+    rows = np.empty(places.shape[0], np.int32)
     for i in range(places.shape[0]):
         rows[ends[places[i]]] = i
         ends[places[i]] += 1
@@ -70,3 +70,68 @@ def merge(keys, rows, splits):
         count += 1
         lowest = ahead.min()
     return numbers, first[:count].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def number(coords, lowest, weights, keys):
+    """Write the key of each row, and behind them the largest number; return whether the keys ascend."""
+    descents = 0
+    for i in range(coords.shape[0]):
+        key = np.int64(0)
+        for axis in range(coords.shape[1]):
+            key += (coords[i, axis] - lowest[axis]) * weights[axis]
+        keys[i] = key
+        descents += i > 0 and key <= keys[i - 1]
+    keys[coords.shape[0] :] = np.iinfo(np.int64).max
+    return descents == 0
+
+
+@numba.njit(cache=True, nogil=True)
+def sweep(keys, deltas, first, low, high, ends, source, target):
+    """List all pairs with ``keys[source] == keys[target] + deltas[k]`` and low <= target < high.
+
+    ``first`` are the deltas that do not just count up by one, and the end. ``ends[k]`` is where the list of
+    delta k begins, and then where it ends; one number behind it is lost.
+    Behind the ascending keys is one that no other reaches. Hits are not foreseeable, so nothing branches on
+    them: what is no pair is overwritten.
+    """
+    # Unsigned, as numba asks of every signed index whether it counts from the end.
+    one = np.uint64(1)
+    heads = np.searchsorted(keys, keys[low] + deltas[first[:-1]]).astype(np.uint64)
+    for j in range(low, high):
+        for r in range(heads.shape[0]):
+            i, want = heads[r], keys[j] + deltas[first[r]]
+            i += np.uint64(keys[i] < want)
+            i += np.uint64(keys[i] < want)
+            while keys[i] < want:
+                i += one
+            heads[r] = i
+            for k in range(first[r], first[r + 1]):
+                at, hit = ends[k], np.uint64(keys[i] == want)
+                source[at] = i
+                target[at] = j
+                ends[k] = at + hit
+                i += hit
+                want += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def gather(listed, other, starts, ends, splits, part, parts, out):
+    """Set ``out`` to the lists of all deltas, one behind the other, the parts of each in their order.
+
+    With more splits than lists, the rows themselves and the ``other`` lists backwards follow: the pairs of
+    opposite deltas.
+    """
+    half = ends.shape[1]
+    for k in range(part, half, parts):
+        at, opposite = splits[k], splits[splits.shape[0] - 2 - k]
+        for t in range(ends.shape[0]):
+            length = ends[t, k] - starts[t, k]
+            out[at : at + length] = listed[starts[t, k] : ends[t, k]]
+            at += length
+            if splits.shape[0] > half + 1:
+                out[opposite : opposite + length] = other[starts[t, k] : ends[t, k]]
+                opposite += length
+    if splits.shape[0] > half + 1 and part == 0:
+        for j in range(splits[half + 1] - splits[half]):
+            out[splits[half] + j] = j

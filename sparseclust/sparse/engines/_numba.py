@@ -8,14 +8,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sparseclust._threads import in_threads
-from sparseclust._voxels import pack_keys, shifted_pairs
 from sparseclust.sparse.engines import _kernels, _kernels_maps
 from sparseclust.sparse.engines._protocol import Pairs
-from sparseclust.sparse.engines._threads import threads_for
-from sparseclust.sparse.engines._torch import TorchEngine, refuse_duplicates
+from sparseclust.sparse.engines._threads import empty_rows, in_torch_threads, threads_for
+from sparseclust.sparse.engines._torch import Box, TorchEngine, refuse_duplicates
 
-_Ints = npt.NDArray[np.int64]
+_Array = npt.NDArray[Any]
 _COMPILED = (torch.float32, torch.float64)
 _PAIRS_PER_THREAD = 4096
 
@@ -27,19 +25,20 @@ class NumbaEngine(TorchEngine):
 
     def submanifold_pairs(self, coords: Tensor, offsets: Tensor) -> Pairs:
         """Merge the sorted keys with shifted copies; one half of symmetric offsets mirrors the other."""
-        keys, weights = pack_keys(coords.numpy(), pad=int(offsets.abs().max()))
-        order = None
-        if not bool((keys[1:] > keys[:-1]).all()):
-            order = np.argsort(keys, kind="stable")
-            keys = keys[order]
+        if len(coords) == 0:
+            return super().submanifold_pairs(coords, offsets)
+        box, order = Box.around(coords, offsets), None
+        keys, ascending = _keys(coords, box)
+        if not ascending:
+            order = torch.from_numpy(keys[:-1]).argsort(stable=True)
+            keys[:-1] = keys[order]
             refuse_duplicates(torch.from_numpy(keys))
-        deltas = offsets.numpy() @ weights[1:]
         symmetric = len(offsets) % 2 == 1 and torch.equal(offsets, -offsets.flip(0))
-        deltas = deltas[: len(deltas) // 2] if symmetric else deltas
-        sources, targets, splits = shifted_pairs(keys, deltas, mirror=symmetric)
+        source, target, splits = _shifted_pairs(keys, box.steps(offsets).numpy(), symmetric)
         if order is not None:
-            sources, targets = order[sources], order[targets]
-        return Pairs(torch.from_numpy(sources), torch.from_numpy(targets), torch.from_numpy(splits))
+            rows = order.int().numpy()
+            source, target = rows[source], rows[target]
+        return Pairs(torch.from_numpy(source), torch.from_numpy(target), torch.from_numpy(splits))
 
     def strided_pairs(self, coords: Tensor, offsets: Tensor, stride: tuple[int, ...]) -> tuple[Tensor, Pairs]:
         """Merge the ascending cells under each offset, where rows ascend and windows are cells."""
@@ -48,9 +47,11 @@ class NumbaEngine(TorchEngine):
             return super().strided_pairs(coords, offsets, stride)
         cells, places = _kernels_maps.divide(rows, np.array(stride))
         source, splits = _kernels_maps.group(places, len(offsets))
-        target, first = _kernels_maps.merge(pack_keys(cells).keys, source, splits)
-        sites = torch.from_numpy(cells[first])
-        return sites, Pairs(torch.from_numpy(source), torch.from_numpy(target), torch.from_numpy(splits))
+        sites = torch.from_numpy(cells)
+        keys, _ = _keys(sites, Box.around(sites, torch.zeros_like(offsets)))
+        target, first = _kernels_maps.merge(keys, source, splits)
+        pairs = Pairs(torch.from_numpy(source), torch.from_numpy(target), torch.from_numpy(splits))
+        return sites[torch.from_numpy(first)], pairs
 
     def plan(self, pairs: Pairs, n_target: int) -> Tensor | None:
         """Where the pairs of each block of output rows begin, or None if the targets do not ascend."""
@@ -65,17 +66,16 @@ class NumbaEngine(TorchEngine):
         if feats.dtype not in _COMPILED:
             return super().convolve(feats, weight, pairs, n_target, centre)
         n_out = weight.shape[2]
+        feats = _pad_columns(feats, _kernels.UNROLL)
+        weight = nn.functional.pad(weight, (0, 0, 0, feats.shape[1] - weight.shape[1]))
         weight = _pad_columns(weight, _kernels.VECTOR_BYTES // weight.itemsize)
         starts, block = _blocks(pairs, n_target)
         arrays = _arrays(feats, weight, *pairs[:2])
-        # Not by torch: numpy asks for huge pages, a tenth of the time at 10^6 voxels.
-        result = np.empty((n_target, weight.shape[2]), arrays[0].dtype)
-        threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
-        edges = [(len(starts) - 1) * t // threads for t in range(threads + 1)]
-        in_threads(
+        result = empty_rows(n_target, weight.shape[2], arrays[0].dtype)
+        edges = _edges(starts.sum(axis=1), threads_for(len(pairs.source), _PAIRS_PER_THREAD))
+        in_torch_threads(
             lambda t: _kernels.convolve(*arrays, starts, edges[t], edges[t + 1], block, result),
-            threads,
-            threads,
+            len(edges) - 1,
         )
         return torch.from_numpy(result)[:, :n_out].contiguous()
 
@@ -90,8 +90,47 @@ class NumbaEngine(TorchEngine):
         starts, _ = _blocks(pairs, len(grad))
         arrays, result = _arrays(feats, grad, *pairs[:2]), out.numpy()
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
-        in_threads(lambda t: _kernels.weight_gradient(*arrays, starts, t, threads, result), threads, threads)
+        in_torch_threads(lambda t: _kernels.weight_gradient(*arrays, starts, t, threads, result), threads)
         return out[:, :n_in, :n_out].contiguous()
+
+
+def _keys(coords: Tensor, box: Box) -> tuple[_Array, bool]:
+    """Key of each row, the largest number behind them, and whether the keys ascend."""
+    keys = np.empty(len(coords) + 1, np.int64)
+    ascending = _kernels_maps.number(coords.numpy(), np.array(box.lowest), np.array(box.weights), keys)
+    return keys, ascending
+
+
+def _shifted_pairs(keys: _Array, deltas: _Array, symmetric: bool) -> tuple[_Array, _Array, _Array]:
+    """Pairs of ascending keys that differ by one of the deltas, and where those of each delta begin.
+
+    Each thread sweeps over some of the keys and lists what it finds; then the lists are put together.
+    """
+    n, half = len(keys) - 1, len(deltas) // 2 if symmetric else len(deltas)
+    deltas = deltas[:half]
+    threads = threads_for(n * half, _PAIRS_PER_THREAD)
+    edges = np.arange(threads + 1) * n // threads
+    first = np.append(np.flatnonzero(np.diff(deltas, prepend=deltas[:1] - 2) != 1), half)
+    # Room for one pair per key and delta, and one more per thread; only what is written takes memory.
+    starts = np.arange(half) * (n + threads) + (edges[:-1] + np.arange(threads))[:, None]
+    source, target = (torch.empty(half * (n + threads), dtype=torch.int32).numpy() for _ in range(2))
+    ends = starts.astype(np.uint64)
+    in_torch_threads(
+        lambda t: _kernels_maps.sweep(keys, deltas, first, edges[t], edges[t + 1], ends[t], source, target),
+        threads,
+    )
+    lists = starts, ends.astype(np.int64)
+    counts = (lists[1] - starts).sum(axis=0)
+    counts = np.concatenate([counts, [n], counts[::-1]]) if symmetric else counts
+    splits = np.concatenate([[0], counts.cumsum()])
+    sources, targets = np.empty((2, splits[-1]), np.int32)
+
+    def gather(part: int) -> None:
+        _kernels_maps.gather(source, target, *lists, splits, part, threads, sources)
+        _kernels_maps.gather(target, source, *lists, splits, part, threads, targets)
+
+    in_torch_threads(gather, threads)
+    return sources, targets, splits
 
 
 def _are_cells(offsets: Tensor, stride: tuple[int, ...]) -> bool:
@@ -103,14 +142,22 @@ def _are_cells(offsets: Tensor, stride: tuple[int, ...]) -> bool:
 
 def _block(n_target: int) -> int:
     """Rows of a block: few enough to stay in the cache while all offsets pass, and blocks for all threads."""
-    return min(max(n_target // 8, 128), 1024)
+    return min(max(n_target // 8, 128), 512)
 
 
-def _blocks(pairs: Pairs, n_target: int) -> tuple[_Ints, int]:
+def _blocks(pairs: Pairs, n_target: int) -> tuple[_Array, int]:
     """Where the pairs of the blocks begin, and rows of a block; one block for targets in no order."""
     if pairs.plan is None:
         return torch.stack([pairs.splits[:-1], pairs.splits[1:]]).numpy(), n_target
     return pairs.plan.numpy(), _block(n_target)
+
+
+def _edges(pairs_before: _Array, threads: int) -> list[int]:
+    """First block of each thread, so that all have about as many pairs, and the end."""
+    total = pairs_before[-1] - pairs_before[0]
+    wanted = pairs_before[0] + np.arange(1, threads) * total // threads
+    inner: list[int] = np.searchsorted(pairs_before, wanted).tolist()
+    return [0, *inner, len(pairs_before) - 1]
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:

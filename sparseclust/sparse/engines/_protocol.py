@@ -10,7 +10,7 @@ class Pairs(NamedTuple):
 
     Attributes
     ----------
-    source, target : (m,) int64, on the device of the coordinates
+    source, target : (m,) int32 or int64, on the device of the coordinates
         Rows of the input and of the output. Within one offset every row occurs at most once, and the pairs
         are ordered by the coordinates of their target: (event, x, y, z).
     splits : (k + 1,) int64, on the CPU
