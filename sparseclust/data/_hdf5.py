@@ -9,12 +9,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import h5py
+import numpy as np
 
 from sparseclust.data._event import Event
 from sparseclust.data._sequence import EventSequence
 
 # What h5py raises on a file that is damaged or laid out in another way than expected.
 _FAULTS = (OSError, RuntimeError, LookupError, TypeError, MemoryError)
+_LARGE = 1 << 26  # bytes
+_BEST_RATIO = 1032  # of gzip
 
 
 @contextlib.contextmanager
@@ -45,6 +48,25 @@ def open_hdf5(path: Path) -> Any:
     with faults_named(str(path)):
         # Network file systems often refuse locks, and a file that is only read needs none.
         return h5py.File(str(path), "r", locking="best-effort")
+
+
+def check_stored(dataset: Any, rows: int) -> None:
+    """Refuse to read so many rows if the file cannot hold them: HDF5 would make room for them all first.
+
+    Raises
+    ------
+    ValueError
+        If they are large, and more than what is stored of the data set can be unpacked to.
+    """
+    claimed = rows * int(np.prod(dataset.shape[1:], dtype=np.float64)) * dataset.dtype.itemsize
+    # Asking what is stored takes time in proportion to the size of the file.
+    if claimed > _LARGE and not dataset.is_virtual:
+        stored = dataset.id.get_storage_size()
+        if claimed > _BEST_RATIO * stored:
+            raise ValueError(
+                f"expected {rows} rows of {dataset.name!r}, {claimed / 2**20:.3g} MiB, of which the file "
+                f"holds {stored} bytes"
+            )
 
 
 def _identity(file: Any) -> tuple[int, int, int]:

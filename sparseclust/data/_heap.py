@@ -4,6 +4,8 @@ import os
 import struct
 from typing import Any
 
+import h5py
+
 _REFERENCE = struct.Struct("<IQI")  # length of the row, address of its collection, place in there
 _COLLECTION = struct.Struct("<4sB3xQ")  # signature, version, size with this header
 _OBJECT = struct.Struct("<HHIQ")  # place (0: the rest is free), count, nothing, size without padding
@@ -23,7 +25,8 @@ def check_row(file: Any, dataset: Any, index: int) -> None:
     Raises
     ------
     ValueError
-        If the rows that lie beside this one do not follow one another to the end of their collection.
+        If the rows that lie beside this one do not follow one another to the end of their collection, or
+        this one is not as long as its reference says, which HDF5 would make room for.
 
     Notes
     -----
@@ -35,18 +38,20 @@ def check_row(file: Any, dataset: Any, index: int) -> None:
     if place is None:
         return
     handle = file.id.get_vfd_handle()
-    length, start, _ = _unpacked(handle, _REFERENCE, place)
+    length, start, own = _unpacked(handle, _REFERENCE, place)
     if length == 0:
         return
     signature, version, size = _unpacked(handle, _COLLECTION, start)
     if signature != b"GCOL" or version != 1:
         raise ValueError("its rows are not where the file says")
-    at, end = start + _COLLECTION.size, start + size
+    at, end, width = start + _COLLECTION.size, start + size, h5py.check_vlen_dtype(dataset.dtype).itemsize
     while end - at >= _OBJECT.size:
         number, _, _, size = _unpacked(handle, _OBJECT, at)
         step = _OBJECT.size + -(-size // 8) * 8 if number else size
         if step < _OBJECT.size or step > end - at:
             raise ValueError("its rows do not follow one another")
+        if number == own and size != length * width:
+            raise ValueError(f"it claims to be {length} numbers of {width} bytes, in a row of {size}")
         at += step
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust.data._event import Event
-from sparseclust.data._hdf5 import Hdf5Events
+from sparseclust.data._hdf5 import Hdf5Events, check_stored
 
 _PARTS = {"info": h5py.Group, "events": h5py.Dataset}
 _VALUE = 3  # column of a table of voxels, after the coordinates
@@ -90,6 +90,10 @@ class SpineFile(Hdf5Events):
             if name is not None and name not in found:
                 raise ValueError(f"expected the product {name!r} ({role}); the file has {', '.join(found)}")
         n_events = len(file["events"])
+        if self._version == 1:
+            for name in found:
+                if isinstance(file[name], h5py.Dataset):
+                    check_stored(file[name], len(file[name]))
         if self._version == 2 and len(file[f"products/{self.points}/event_offsets"]) != n_events + 1:
             raise ValueError(f"expected one offset of {self.points!r} after each of {n_events} events")
         return n_events
@@ -187,8 +191,8 @@ class SpineFile(Hdf5Events):
             return [elements[place] for place in places[self._dataset("events")[index][name]]]
         group = f"products/{name}"
         first, last = self._dataset(f"{group}/event_offsets")[index : index + 2].tolist()
-        ends = self._dataset(f"{group}/element_offsets")[first : last + 1]
         flat = self._between(group, "element_offsets", first, last)
+        ends = self._dataset(f"{group}/element_offsets")[first : last + 1]
         return np.split(flat, ends[1:-1] - ends[0]) if last > first else []
 
     def _between(
@@ -200,9 +204,11 @@ class SpineFile(Hdf5Events):
             raise ValueError(
                 f"expected {offsets!r} of {group!r} to have more than {last} rows, got {len(ends)}"
             )
+        check_stored(ends, last - first + 1)
         used = ends[first : last + 1]
         if not (used[0] >= 0 and used[-1] <= len(values) and (np.diff(used) >= 0).all()):
             raise ValueError(f"expected {offsets!r} of {group!r} to rise from 0 to {len(values)}, got {used}")
+        check_stored(values, int(used[-1] - used[0]))
         return np.asarray(values[int(used[0]) : int(used[-1])])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sparseclust._version import __version__
 from sparseclust.data._event import Event
-from sparseclust.data._hdf5 import Hdf5Events
+from sparseclust.data._hdf5 import Hdf5Events, check_stored
 from sparseclust.data._store_writer import EXTRA, ColumnWriter, replacing
 
 FORMAT = "sparseclust-events"
@@ -147,7 +147,9 @@ class EventStore(Hdf5Events):
                 f"expected an event store of version {VERSION}, got version {version}; read it "
                 "with the release of sparseclust that wrote it, or a newer one"
             )
-        self.attrs = json.loads(bytes(file["attrs"][()]))
+        description = file["attrs"]
+        check_stored(description, len(description))
+        self.attrs = json.loads(bytes(description[()]))
         self.written_by = _text(file.attrs.get("written_by", "unknown"))
         index = file["index"]
         if index.ndim != 1 or "n_voxels" not in (index.dtype.names or ()):
@@ -174,6 +176,7 @@ class EventStore(Hdf5Events):
         column = self._dataset(name)
         if not 0 <= n <= len(column) - start:
             raise ValueError(f"expected rows {start} to {start + n} of {name!r}, which has {len(column)}")
+        check_stored(column, n)
         return column[start : start + n]
 
 

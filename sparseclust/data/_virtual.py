@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.data._hdf5 import faults_named, open_hdf5
+from sparseclust.data._hdf5 import check_stored, faults_named, open_hdf5
 from sparseclust.data._store import EventStore, describe
 from sparseclust.data._store_writer import replacing, write_index
 
@@ -104,6 +104,7 @@ def link_events(
 def _inspected(path: Path) -> _Part:
     EventStore(path).close()
     with open_hdf5(path) as file, faults_named(str(path)):
+        check_stored(file["index"], len(file["index"]))
         index = file["index"][:]
         columns = {
             name: _Column(len(file[name]), file[name].shape[1:], file[name].dtype)
