@@ -52,15 +52,14 @@ class ClustererStage(ChainStage):
 
     def _labels(self, state: ChainState, shapes: TensorBatch) -> Tensor:
         """Clusters counted through the batch, event after event; -1 for none."""
+        semantic = shapes.torch_tensor()
         with torch.no_grad():
             if isinstance(self.clusterer, AffinityGraphClusterer):
                 edges, affinity = (state.require(name, self.name) for name in self.reads)
                 likely = torch.sigmoid(affinity.torch_tensor())
-                return self.clusterer.fit_predict(edges.data, likely, n=len(shapes.torch_tensor()))
-            outputs = (state.require(name, self.name).torch_tensor().detach() for name in self.reads)
-            return self.clusterer.fit_predict(
-                *outputs, semantic=shapes.torch_tensor(), event=event_of_row(shapes)
-            )
+                return self.clusterer.fit_predict(edges.data, likely, n=len(semantic), semantic=semantic)
+            outputs = (state.require(name, self.name).torch_tensor() for name in self.reads)
+            return self.clusterer.fit_predict(*outputs, semantic=semantic, event=event_of_row(shapes))
 
 
 def _stage(name: str, config: dict[str, Any], owner: nn.Module) -> ClustererStage:

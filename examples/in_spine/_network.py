@@ -11,7 +11,7 @@ from in_spine._batches import event_of_row, network_batch, rows_of_classes
 from sparseclust.data import VoxelInputs
 from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
 from sparseclust.models import BranchedNet, create_model
-from sparseclust.pipeline import PARTICLE_CLASSES, Predictor, edges_within
+from sparseclust.pipeline import PARTICLE_CLASSES, Predictor, edges_within, network_outputs
 
 
 class NetworkStage(ChainStage):
@@ -36,7 +36,7 @@ class NetworkStage(ChainStage):
         data = state.require("point_data", self.name).data
         rows, shapes = rows_of_classes(data, state.require("seg_pred", self.name), self.classes)
         batch = network_batch(data, shapes, rows, self.inputs)
-        outputs = self.model(batch.tensor)
+        outputs = network_outputs(self.model, batch)
         products = {"filter_index": rows, "filter_shapes": shapes}
         if "affinity" in outputs:
             edges, logits = edges_within(outputs.pop("edges"), outputs.pop("affinity"), batch.group)

@@ -1,6 +1,6 @@
-"""Train with Lightning in a module of your own, made of our network, loss, clusterer and metric.
+"""Train with Lightning in a module of your own: ``python examples/recipes/lightning_module.py``.
 
-    python examples/recipes/lightning_module.py
+It is made of our network, loss, clusterer and metric.
 """
 
 from functools import partial
