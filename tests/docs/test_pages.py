@@ -46,6 +46,14 @@ def test_there_are_command_lines_for_every_command():
     assert shown <= set(_main.COMMANDS)
 
 
+def test_what_the_front_page_takes_from_the_readme_is_there():
+    marks = re.findall(r':(?:start-after|end-before): "(.*)"', PAGES["index.md"])
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    first, last = (readme.index(mark) for mark in marks)
+    assert [readme.count(mark) for mark in marks] == [1, 1]
+    assert "| | shower | track |" in readme[first:last]
+
+
 def test_every_page_can_be_reached():
     """From the front page, by the trees of contents."""
     reached, found = set(), ["index"]
