@@ -19,7 +19,7 @@ from sparseclust.cli._tables import (
     particle_rows,
 )
 from sparseclust.data import Event, open_events
-from sparseclust.pipeline import Prediction, Predictor
+from sparseclust.pipeline import Prediction, Predictor, SemanticClassifier
 from sparseclust.training import Scorer
 from sparseclust.training import evaluate as evaluate_predictions
 
@@ -28,6 +28,7 @@ def evaluate(
     files: list[str],
     *,
     model: Path | None = None,
+    semantic: Path | None = None,
     report: Path | None = None,
     shown: int = 12,
     show: Literal["worst", "first"] = "worst",
@@ -43,7 +44,10 @@ def evaluate(
     files
         Prediction files (of `sparseclust predict`), or labelled events together with --model.
     model
-        File that `sparseclust train` wrote (model.pt). Not needed for prediction files.
+        File that `sparseclust train` wrote (model.pt), or the name of a model that comes with the library.
+        Not needed for prediction files.
+    semantic
+        Likewise a classifier, whose classes are used in the place of the true ones.
     report
         Write an interactive report here (.html).
     shown
@@ -71,6 +75,10 @@ def evaluate(
         raise ValueError(
             "--refine changes how a model labels, and needs --model; predictions have their labels"
         )
+    if semantic is not None:
+        if predictor is None:
+            raise ValueError("--semantic needs --model: predictions have their labels")
+        predictor.classifier = SemanticClassifier.from_pretrained(semantic, device=find_device(device))
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     for name in files:

@@ -15,7 +15,7 @@ import torch
 from sparseclust.cli._progress import progress_bar
 from sparseclust.cli._shard import parse_shard
 from sparseclust.data import open_events
-from sparseclust.pipeline import PredictedFile, Predictor, TiledNetwork, predict_file
+from sparseclust.pipeline import PredictedFile, Predictor, SemanticClassifier, TiledNetwork, predict_file
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -24,6 +24,7 @@ def predict(
     files: list[str],
     *,
     model: Path,
+    semantic: Path | None = None,
     output: Path = Path(),
     shard: str = "1/1",
     batch_size: int = 8,
@@ -45,6 +46,8 @@ def predict(
         those that are finished already are kept.
     model
         File that `sparseclust train` wrote (model.pt), or the name of a model that comes with the library.
+    semantic
+        Likewise a classifier, whose classes are used in the place of those of the events.
     output
         Folder for the results, NAME.pred.h5 for NAME.h5; or, with one input, the .h5 file to write.
     shard
@@ -76,6 +79,8 @@ def predict(
     predictor = Predictor.from_pretrained(
         model, batch_size=batch_size, device=find_device(device), refine=refine
     )
+    if semantic is not None:
+        predictor.classifier = SemanticClassifier.from_pretrained(semantic, device=find_device(device))
     if tile is not None:
         predictor.model = TiledNetwork(predictor.model, voxels=tile, overlap=tile_overlap)
     options: dict[str, Any] = {

@@ -35,7 +35,7 @@ def per_class(
     name: str,
     value: float | Mapping[int, float],
     classes: npt.NDArray[Any] | None,
-    checked: Callable[[str, float], float],
+    checked: Callable[[str, Any], float],
 ) -> FloatArray:
     """One checked value per class; ``classes`` is None when the caller named none."""
     if not isinstance(value, Mapping):

@@ -2,7 +2,7 @@
 
 from sparseclust.models._branched import Branch, BranchedNet
 from sparseclust.models._convert import convert_state_dict
-from sparseclust.models._presets import edge_spice, edge_unet, spice
+from sparseclust.models._presets import edge_spice, edge_unet, semantic_unet, spice
 from sparseclust.models._registry import create_model, list_models
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "edge_spice",
     "edge_unet",
     "list_models",
+    "semantic_unet",
     "spice",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sparseclust.backbones import UResNetDecoder, UResNetEncoder
-from sparseclust.heads import EdgeAffinityHead, EmbeddingHead, MarginHead, SeedinessHead
+from sparseclust.heads import EdgeAffinityHead, EmbeddingHead, MarginHead, SeedinessHead, SemanticHead
 from sparseclust.models._branched import Branch, BranchedNet
 from sparseclust.models._registry import register_model
 
@@ -159,6 +159,55 @@ def edge_unet(
     )
     decoder = UResNetDecoder(encoder.channels, reps=reps, norm=norm, ndim=ndim)
     return BranchedNet(encoder, {"edges": _edge_branch(decoder, bridge_radius)}, bridge_radius=bridge_radius)
+
+
+@register_model
+def semantic_unet(
+    in_channels: int = 4,
+    *,
+    num_classes: int = 5,
+    base_channels: int = 32,
+    depth: int = 5,
+    reps: int = 2,
+    norm: Norm = "batch",
+    ndim: int = 3,
+) -> BranchedNet:
+    """U-ResNet that gives every voxel its semantic class.
+
+    Parameters
+    ----------
+    in_channels : int
+        Features per voxel.
+    num_classes : int
+    base_channels, depth, reps
+        As :class:`sparseclust.backbones.UResNetEncoder`.
+    norm : {"batch", "layer", "none"}
+    ndim : int
+
+    Returns
+    -------
+    BranchedNet
+        Output: "semantic" (n, num_classes), logits.
+
+    References
+    ----------
+    Domine, Terao, 1903.05663.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sparseclust.models import semantic_unet
+    >>> from sparseclust.sparse import SparseTensor
+    >>> x = SparseTensor(torch.ones(2, 4), torch.tensor([[0, 7, 7, 7], [0, 7, 7, 8]]))
+    >>> semantic_unet(base_channels=8, depth=2)(x)["semantic"].shape
+    torch.Size([2, 5])
+    """
+    encoder = UResNetEncoder(
+        in_channels, base_channels=base_channels, depth=depth, reps=reps, norm=norm, ndim=ndim
+    )
+    decoder = UResNetDecoder(encoder.channels, reps=reps, norm=norm, ndim=ndim)
+    head = SemanticHead(decoder.out_channels, num_classes)
+    return BranchedNet(encoder, {"semantic": Branch(decoder, {"semantic": head})})
 
 
 def _edge_branch(decoder: UResNetDecoder, bridge_radius: float) -> Branch:

@@ -61,6 +61,6 @@ def list_models() -> list[str]:
     --------
     >>> from sparseclust.models import list_models
     >>> list_models()
-    ['edge_spice', 'edge_unet', 'spice']
+    ['edge_spice', 'edge_unet', 'semantic_unet', 'spice']
     """
     return sorted(_MODELS)

@@ -1,6 +1,7 @@
 """From events to particle labels: what another reconstruction chain imports."""
 
 from sparseclust.pipeline._assemble import assemble, edges_within, network_outputs
+from sparseclust.pipeline._classifier import SemanticClassifier
 from sparseclust.pipeline._files import write_predictions
 from sparseclust.pipeline._model_file import list_pretrained
 from sparseclust.pipeline._prediction import Prediction
@@ -13,6 +14,7 @@ __all__ = [
     "PredictedFile",
     "Prediction",
     "Predictor",
+    "SemanticClassifier",
     "TiledNetwork",
     "assemble",
     "edges_within",

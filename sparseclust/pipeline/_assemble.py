@@ -55,7 +55,8 @@ def bridges(batch: Batch, radius: float) -> Tensor:
     first, second = batch.group[edges[0]], batch.group[edges[1]]
     pieces = component_labels(len(batch.tensor), edges[:, first == second].cpu().numpy())
     coords = batch.tensor.coords[:, 1:]
-    return bridge_edges(coords, torch.from_numpy(pieces), radius=radius, group=batch.group)
+    pairs: Tensor = bridge_edges(coords, torch.from_numpy(pieces), radius=radius, group=batch.group)
+    return pairs
 
 
 def assemble(

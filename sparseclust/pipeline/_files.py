@@ -24,7 +24,8 @@ def write_predictions(
     path : path
         File to write. :class:`sparseclust.data.EventStore` reads it back: the events as they were
         given, rows in the input's order, with the column ``extra["label"]`` and, where the network has
-        them, ``extra["margins"]`` and ``extra["seediness"]``.
+        them, ``extra["margins"]`` and ``extra["seediness"]``; ``extra["class"]`` is the semantic class that a
+        classifier gave.
     predictions : iterable of Prediction
         Consumed one by one; never all in memory.
     attrs : mapping, optional
@@ -44,7 +45,12 @@ def write_predictions(
             p.event.feats,
             p.event.semantic,
             p.event.instance,
-            extra={**p.event.extra, "label": p.labels, **{k: p.outputs[k] for k in saved if k in p.outputs}},
+            extra={
+                **p.event.extra,
+                "label": p.labels,
+                **({} if p.semantic is None else {"class": p.semantic}),
+                **{k: p.outputs[k] for k in saved if k in p.outputs},
+            },
         )
         for p in predictions
     )

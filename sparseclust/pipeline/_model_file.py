@@ -89,10 +89,11 @@ def _read_safe(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{card}: not the card of a model of sparseclust")
     # JSON has text keys only; thresholds go by the number of a class.
-    content["clusterer"] = {
-        name: {int(c): v for c, v in value.items()} if isinstance(value, dict) else value
-        for name, value in content["clusterer"].items()
-    }
+    if "clusterer" in content:
+        content["clusterer"] = {
+            name: {int(c): v for c, v in value.items()} if isinstance(value, dict) else value
+            for name, value in content["clusterer"].items()
+        }
     return {**content, STATE: state}
 
 

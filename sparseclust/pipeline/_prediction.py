@@ -32,6 +32,9 @@ class Prediction:
     voxel : (n,) int64, optional
         Row that stands for each row: itself, or another one where the event lists the coordinate more than
         once; -1 for voxels that the network did not see. Edges join such rows. None: each for itself.
+    semantic : (n,) int64, optional
+        Semantic class of each voxel that a classifier gave, and that it was clustered with; those of the
+        event stay as they were.
     """
 
     event: Event
@@ -40,13 +43,19 @@ class Prediction:
     edges: npt.NDArray[np.int64] | None = None
     affinity: npt.NDArray[np.float32] | None = None
     voxel: npt.NDArray[np.int64] | None = None
+    semantic: npt.NDArray[np.int64] | None = None
 
 
 class Seen:
-    """The part of an event that the network sees, and the way back to the event's rows."""
+    """The part of an event that the network sees, and the way back to the event's rows.
 
-    def __init__(self, event: Event, classes: Sequence[int]) -> None:
+    With ``classified``, the same event with predicted classes, these decide.
+    """
+
+    def __init__(self, event: Event, classes: Sequence[int], *, classified: Event | None = None) -> None:
         self.original = event
+        self.semantic = None if classified is None else classified.semantic
+        event = event if classified is None else classified
         keep = np.ones(len(event), bool) if event.semantic is None else np.isin(event.semantic, classes)
         self.rows = np.flatnonzero(keep)
         kept = event.select(keep)
@@ -92,7 +101,15 @@ def per_event(
         arrays = {name: s.expand(values[a:b]) for name, values in outputs.items()}
         rows = None if edges is None else s.leading[edges - a]
         predictions.append(
-            Prediction(s.original, s.expand_labels(labelled.labels[a:b]), arrays, rows, affinity, s.voxel())
+            Prediction(
+                s.original,
+                s.expand_labels(labelled.labels[a:b]),
+                arrays,
+                rows,
+                affinity,
+                voxel=s.voxel(),
+                semantic=s.semantic,
+            )
         )
     return predictions
 

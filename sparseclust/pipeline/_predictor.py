@@ -27,6 +27,7 @@ from sparseclust.pipeline._assemble import (
     label_batch,
     network_outputs,
 )
+from sparseclust.pipeline._classifier import SemanticClassifier
 from sparseclust.pipeline._model_file import read_model, write_model
 from sparseclust.pipeline._prediction import Prediction, Seen, per_event
 from sparseclust.pipeline._workers import LabelPool
@@ -74,6 +75,8 @@ class Predictor:
 
     Attributes
     ----------
+    classifier : SemanticClassifier or None
+        Set it, and its classes take the place of those of the events, which may have none.
     seconds : dict of str to float
         Time spent so far in the stages ``"read"``, ``"collate"``, ``"network"`` and ``"cluster"``; with
         worker processes the last is the time that they were waited for.
@@ -128,6 +131,7 @@ class Predictor:
         self.batch_size = batch_size
         self.precision = precision
         self.refine = refine
+        self.classifier: SemanticClassifier | None = None
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
     @property
@@ -193,7 +197,11 @@ class Predictor:
 
     def _forward(self, events: Sequence[Event]) -> "_Outputs":
         with self._stage("collate"):
-            seen = [Seen(event, self.classes) for event in events]
+            if self.classifier is None:
+                seen = [Seen(event, self.classes) for event in events]
+            else:
+                classified = self.classifier.classify_batch(events)
+                seen = [Seen(e, self.classes, classified=c) for e, c in zip(events, classified)]
             batch = collate_events([s.event for s in seen], inputs=self.inputs).to(self.device)
         training = self.model.training
         self.model.eval()
@@ -283,6 +291,10 @@ class Predictor:
             If it is not such a file, or a damaged one.
         """
         content = read_model(path)
+        if "clusterer" not in content:
+            raise ValueError(
+                f"{path}: finds classes, not particles; read it with SemanticClassifier.from_pretrained"
+            )
         settings = dict(content["model"])
         model = create_model(settings.pop("name"), **settings)
         model.load_state_dict(content["state"])

@@ -129,22 +129,24 @@ def predict_file(
 
 def fingerprint(predictor: Predictor) -> str:
     """Name all that a predictor's labels depend on, apart from the events: SHA-256, hexadecimal."""
-    model = predictor.model
+    classifier = predictor.classifier
     settings = {
-        "layers": repr(model),
-        "config": [module.config for module in model.modules() if hasattr(module, "config")],
         "inputs": asdict(predictor.inputs),
         "clusterer": clusterer_to_dict(predictor.clusterer),
         "refine": predictor.refine,
         "classes": predictor.classes,
         "batch_size": predictor.batch_size,
         "precision": predictor.precision,
+        "classifier": None if classifier is None else asdict(classifier.inputs),
     }
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, values in model.state_dict().items():
-        tensor = values.detach().cpu().contiguous().flatten()
-        found.update(f"{name} {tensor.dtype} {tuple(values.shape)}".encode())
-        found.update(tensor.view(torch.uint8).numpy())
+    for model in [predictor.model] + ([] if classifier is None else [classifier.model]):
+        config = [module.config for module in model.modules() if hasattr(module, "config")]
+        found.update(json.dumps([repr(model), config], sort_keys=True).encode())
+        for name, values in model.state_dict().items():
+            tensor = values.detach().cpu().contiguous().flatten()
+            found.update(f"{name} {tensor.dtype} {tuple(values.shape)}".encode())
+            found.update(tensor.view(torch.uint8).numpy())
     return found.hexdigest()
 
 

@@ -7,7 +7,7 @@ from sparseclust.training._lightning import lightning
 
 
 class BestModel(lightning.Callback):
-    """Keep the model of the best validation SBD, and stop after some validations without a better one.
+    """Keep the model of the best validation score, and stop after some validations without a better one.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class BestModel(lightning.Callback):
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Compare; an undefined score is no better than any other."""
-        score = float(trainer.callback_metrics["val/sbd"])
+        score = float(trainer.callback_metrics[pl_module.monitor])
         if score > (-1.0 if self.score is None else self.score):
             self.score, self.step, self._waited = score, trainer.global_step, 0
             if trainer.is_global_zero:

@@ -6,11 +6,15 @@ from dataclasses import asdict
 import torch
 
 from sparseclust.data import VoxelInputs
-from sparseclust.pipeline import Predictor
+from sparseclust.pipeline import Predictor, SemanticClassifier
 
 
 def start_from(
-    path: str | os.PathLike[str], model: torch.nn.Module, *, inputs: VoxelInputs | None = None
+    path: str | os.PathLike[str],
+    model: torch.nn.Module,
+    *,
+    inputs: VoxelInputs | None = None,
+    reader: type[Predictor] | type[SemanticClassifier] = Predictor,
 ) -> list[str]:
     """Copy the weights of a trained model into a network, to train it further.
 
@@ -22,6 +26,8 @@ def start_from(
         The network. It may have more than the file, such as another head.
     inputs : VoxelInputs, optional
         What the network is going to see; checked against what the trained one saw.
+    reader : {Predictor, SemanticClassifier}
+        What the file holds.
 
     Returns
     -------
@@ -39,13 +45,13 @@ def start_from(
     Examples
     --------
     >>> from sparseclust.data import VoxelInputs
-    >>> from sparseclust.pipeline import Predictor
+    >>> from sparseclust.pipeline import Predictor, SemanticClassifier
     >>> from sparseclust.training import start_from
     >>> trained = Predictor.from_pretrained("spice-small")
     >>> start_from("spice-small", trained.model, inputs=trained.inputs)
     []
     """
-    trained = Predictor.from_pretrained(path)
+    trained = reader.from_pretrained(path)
     if inputs is not None and inputs != trained.inputs:
         raise ValueError(
             f"{path} was trained on other inputs: {_differences(asdict(trained.inputs), asdict(inputs))}"

@@ -77,10 +77,10 @@ def label_event(
     -----
     Families (a particle and its electromagnetic descendants) compete for each voxel: tracks, then showers,
     Michel electrons and delta rays, then energy. The 26-connected pieces of what a family owns become
-    instances: a track as a whole, of a Michel or delta electron every piece where it left energy itself (where
-    it crosses its parent again, it is in several), every other piece of at least 10 voxels as a shower
-    fragment. A delta ray with fewer than 7 voxels of its
-    own stays with its parent. Voxels without an instance join an instance that they touch.
+    instances: a track as a whole, of a Michel or delta electron every piece where it left energy itself
+    (where it crosses its parent again, it is in several), every other piece of at least 10 voxels as a shower
+    fragment. A delta ray with fewer than 7 voxels of its own stays with its parent. Voxels without an
+    instance join an instance that they touch.
 
     With ``small="scatter"`` every shower instance is therefore 26-connected. Others need not be.
     """

@@ -1,0 +1,144 @@
+"""A trained classifier of voxels, applied to events."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sparseclust.data import Event, VoxelInputs, coalesce_event, collate_events
+from sparseclust.models import create_model
+from sparseclust.pipeline._model_file import read_model, write_model
+
+
+class SemanticClassifier:
+    """Give every voxel of events its semantic class.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps a :class:`~sparseclust.sparse.SparseTensor` to ``"semantic"``, logits (n, classes), such as
+        :func:`sparseclust.models.semantic_unet`.
+    inputs : VoxelInputs
+        Makes the network's input features; the same as in training.
+    batch_size : int
+        Events per forward pass.
+    device : torch.device or str, optional
+        Where to run; by default wherever the model is.
+
+    Raises
+    ------
+    ValueError
+        If ``inputs`` hold the semantic class already, or ``batch_size`` is not positive.
+
+    Examples
+    --------
+    >>> from sparseclust.data import VoxelInputs
+    >>> from sparseclust.data.simulation import EventGenerator
+    >>> from sparseclust.models import semantic_unet
+    >>> from sparseclust.pipeline import SemanticClassifier
+    >>> model = semantic_unet(base_channels=4, depth=2)
+    >>> classifier = SemanticClassifier(model, inputs=VoxelInputs(64))
+    >>> event = EventGenerator("single:mu-", spatial_size=64, rng=1).event(0)
+    >>> [classified] = classifier.classify([event])
+    >>> classified.semantic.shape == (len(event),)
+    True
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        inputs: VoxelInputs,
+        batch_size: int = 8,
+        device: torch.device | str | None = None,
+    ) -> None:
+        if inputs.n_classes:
+            raise ValueError("a classifier cannot have the semantic class among its inputs: n_classes=0")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.model = model if device is None else model.to(device)
+        self.inputs = inputs
+        self.batch_size = batch_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters are."""
+        return next(self.model.parameters()).device
+
+    def classify(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Return the events with predicted classes, in order; all else stays as it is.
+
+        Rows with equal coordinates get the same class.
+        """
+        source = iter(events)
+        while batch := list(itertools.islice(source, self.batch_size)):
+            yield from self.classify_batch(batch)
+
+    def classify_batch(self, events: Sequence[Event]) -> list[Event]:
+        """Classify events in one forward pass."""
+        merged = [coalesce_event(event) for event in events]
+        batch = collate_events([event for event, _ in merged], inputs=self.inputs).to(self.device)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                found = self.model(batch.tensor)["semantic"].argmax(1).cpu().numpy()
+        finally:
+            self.model.train(training)
+        splits = np.cumsum([len(event) for event, _ in merged])[:-1]
+        return [
+            _with_classes(event, classes[inverse])
+            for event, (_, inverse), classes in zip(events, merged, np.split(found, splits))
+        ]
+
+    def save(self, path: str | os.PathLike[str], *, half: bool = False, **info: Any) -> None:
+        """Write network and input scaling into one file; see :meth:`Predictor.save`."""
+        config = getattr(self.model, "config", None)
+        if config is None:
+            raise ValueError(
+                "only models made by sparseclust.models.create_model or a preset can be saved with their "
+                "architecture; save your own model's state_dict() and build the SemanticClassifier in code"
+            )
+        content = {
+            "model": dict(config),
+            "inputs": asdict(self.inputs),
+            "info": info,
+            "state": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
+        }
+        write_model(Path(path), content, half=half)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        batch_size: int = 8,
+        device: torch.device | str | None = None,
+    ) -> Self:
+        """Read a file that :meth:`save` wrote, or take a classifier that comes with the library.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is not such a file, or a damaged one.
+        """
+        content = read_model(path)
+        if "clusterer" in content:
+            raise ValueError(f"{path}: finds particles, not classes; read it with Predictor.from_pretrained")
+        settings = dict(content["model"])
+        model = create_model(settings.pop("name"), **settings)
+        model.load_state_dict(content["state"])
+        inputs = VoxelInputs(**content["inputs"])
+        return cls(model.eval(), inputs=inputs, batch_size=batch_size, device=device)
+
+
+def _with_classes(event: Event, semantic: npt.NDArray[np.int64]) -> Event:
+    return Event(event.coords, event.feats, semantic, event.instance, extra=event.extra)

@@ -1,0 +1,110 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sparseclust.clustering import AffinityGraphClusterer
+from sparseclust.data import Event, EventStore, VoxelInputs
+from sparseclust.models import edge_unet, semantic_unet
+from sparseclust.pipeline import Predictor, SemanticClassifier, predict_file, write_predictions
+
+SIZE = 16
+
+
+@pytest.fixture
+def classifier():
+    torch.manual_seed(3)
+    return SemanticClassifier(semantic_unet(base_channels=4, depth=2, reps=1), inputs=VoxelInputs(SIZE))
+
+
+@pytest.fixture
+def predictor():
+    torch.manual_seed(4)
+    network = edge_unet(8, base_channels=4, depth=2, reps=1)
+    return Predictor(network, AffinityGraphClusterer(min_size=1), inputs=VoxelInputs(SIZE, n_classes=4))
+
+
+def events(rng, *, truth=True):
+    made = []
+    for n in (40, 0, 25):
+        coords = rng.integers(0, SIZE, (n, 3))
+        known = {"semantic": rng.integers(0, 5, n), "instance": rng.integers(0, 3, n)} if truth else {}
+        made.append(Event(coords, rng.random(n), **known))
+    return made
+
+
+def test_a_class_for_every_voxel_and_all_else_untouched(classifier, rng):
+    for before, after in zip(given := events(rng), classifier.classify(given), strict=True):
+        assert after.semantic.shape == (len(before),)
+        assert np.array_equal(after.coords, before.coords)
+        assert np.array_equal(after.instance, before.instance)
+        assert set(after.semantic.tolist()) <= set(range(5))
+
+
+def test_classes_do_not_depend_on_the_batch(classifier, rng):
+    given = events(rng)
+    together = list(classifier.classify(given))
+    for event, expected in zip(given, together):
+        [alone] = classifier.classify([event])
+        assert np.array_equal(alone.semantic, expected.semantic)
+
+
+def test_rows_of_one_voxel_are_of_one_class(classifier):
+    event = Event([[1, 1, 1], [2, 2, 2], [1, 1, 1]], [1.0, 2.0, 3.0])
+    [classified] = classifier.classify([event])
+    assert classified.semantic[0] == classified.semantic[2]
+
+
+def test_predicted_classes_take_the_place_of_true_ones(classifier, predictor, rng):
+    given = events(rng)
+    classified = list(classifier.classify(given))
+    expected = [p.labels for p in predictor.predict(classified)]
+    predictor.classifier = classifier
+    found = list(predictor.predict(given))
+    for prediction, event, classes, labels in zip(found, given, classified, expected, strict=True):
+        assert prediction.event is event
+        assert np.array_equal(prediction.semantic, classes.semantic)
+        assert np.array_equal(prediction.labels, labels)
+
+
+def test_events_without_classes_can_be_labelled(classifier, predictor, rng, tmp_path):
+    given = events(rng, truth=False)
+    with pytest.raises(ValueError, match="the event has none"):
+        list(predictor.predict(given))
+    predictor.classifier = classifier
+    write_predictions(tmp_path / "out.h5", predictor.predict(given))
+    for event, classified in zip(EventStore(tmp_path / "out.h5"), classifier.classify(given), strict=True):
+        assert np.array_equal(event.extra["class"], classified.semantic)
+
+
+def test_saved_and_read_again(classifier, predictor, rng, tmp_path):
+    given = events(rng)
+    for name in ("model.pt", "model.safetensors"):
+        classifier.save(tmp_path / name)
+        again = SemanticClassifier.from_pretrained(tmp_path / name)
+        for a, b in zip(classifier.classify(given), again.classify(given)):
+            assert np.array_equal(a.semantic, b.semantic)
+    with pytest.raises(ValueError, match="finds classes, not particles"):
+        Predictor.from_pretrained(tmp_path / "model.pt")
+    predictor.save(tmp_path / "particles.pt")
+    with pytest.raises(ValueError, match="finds particles, not classes"):
+        SemanticClassifier.from_pretrained(tmp_path / "particles.pt")
+
+
+def test_predictions_by_another_classifier_are_other_predictions(classifier, predictor, rng, tmp_path):
+    from sparseclust.data import write_events
+
+    write_events(tmp_path / "events.h5", events(rng))
+    files = tmp_path / "events.h5", tmp_path / "out.h5"
+    predictor.classifier = classifier
+    assert predict_file(predictor, *files).new
+    assert not predict_file(predictor, *files).new
+    predictor.classifier = None
+    with pytest.raises(FileExistsError, match="of other model"):
+        predict_file(predictor, *files)
+
+
+def test_the_true_class_is_no_input(classifier):
+    with pytest.raises(ValueError, match="n_classes=0"):
+        SemanticClassifier(classifier.model, inputs=dataclasses.replace(classifier.inputs, n_classes=4))
