@@ -21,11 +21,13 @@ from sparseclust.backbones import Decoder, Encoder
 from sparseclust.data import Event
 from sparseclust.heads import EdgeHead, Head
 from sparseclust.sparse import AvgPool, SparseTensor
+from sparseclust.sparse.engines._contract import check_engine
 
 __all__ = [
     "check_decoder",
     "check_edge_head",
     "check_encoder",
+    "check_engine",
     "check_head",
     "random_event",
     "random_sparse_tensor",

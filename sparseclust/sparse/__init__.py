@@ -17,7 +17,7 @@ from sparseclust.sparse._norms import (
 )
 from sparseclust.sparse._pools import AvgPool, MaxPool, SumPool, Unpool
 from sparseclust.sparse._tensor import SparseTensor
-from sparseclust.sparse.engines import available_engines, use_engine
+from sparseclust.sparse.engines import available_engines, register_engine, use_engine
 
 __all__ = [
     "AvgPool",
@@ -45,6 +45,7 @@ __all__ = [
     "coalesce",
     "collate",
     "generative_map",
+    "register_engine",
     "sparse_conv",
     "strided_map",
     "submanifold_map",

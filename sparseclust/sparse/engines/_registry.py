@@ -4,7 +4,7 @@ import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 
 import torch
@@ -15,8 +15,8 @@ from sparseclust.sparse.engines._protocol import Engine
 # Triton runs its kernels as Python, on the CPU too, when it is told to before it is imported.
 _TRITON_DEVICES = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
 # name -> module that holds ``engine``, package it needs or function that imports it, device types it runs on
-# (none named: all).
-_ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+# (none named: all). An engine that was registered is there itself, and needs nothing more than torch.
+_ENGINES: dict[str, tuple[str | Engine, str, tuple[str, ...]]] = {
     "torch": ("sparseclust.sparse.engines._torch", "torch", ()),
     "numba": ("sparseclust.sparse.engines._numba", "numba", ("cpu",)),
     "triton": ("sparseclust.sparse.engines._triton", "triton", _TRITON_DEVICES),
@@ -42,6 +42,36 @@ def available_engines() -> dict[str, str]:
     'ok'
     """
     return {name: _why_not(name) or "ok" for name in _ENGINES}
+
+
+def register_engine(engine: Engine, *, devices: Sequence[str] = ()) -> None:
+    """Add an engine of your own under ``engine.name``: :func:`use_engine` takes it from now on.
+
+    Parameters
+    ----------
+    engine : Engine
+        See :class:`sparseclust.sparse.engines.Engine`; :func:`sparseclust.testing.check_engine` checks it.
+    devices : sequence of str
+        Device types it runs on, by default all.
+
+    Raises
+    ------
+    ValueError
+        If another engine has that name.
+
+    Examples
+    --------
+    >>> from sparseclust.sparse import register_engine, use_engine
+    >>> from sparseclust.sparse.engines import TorchEngine
+    >>> class MyEngine(TorchEngine):
+    ...     name = "mine"
+    >>> register_engine(MyEngine())
+    >>> with use_engine("mine"):
+    ...     pass
+    """
+    if engine.name in _ENGINES:
+        raise ValueError(f"there is an engine {engine.name!r} already: give yours another name")
+    _ENGINES[engine.name] = engine, "torch", tuple(devices)
 
 
 def _why_not(name: str) -> str | None:
@@ -98,5 +128,6 @@ def _default(device: str) -> str:
 @functools.cache
 def load_engine(name: str) -> Engine:
     """Import an engine on its first use, so that nobody pays for an engine that he does not use."""
-    engine: Engine = importlib.import_module(_ENGINES[name][0]).engine
+    place = _ENGINES[name][0]
+    engine: Engine = importlib.import_module(place).engine if isinstance(place, str) else place
     return engine
