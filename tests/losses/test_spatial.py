@@ -89,7 +89,9 @@ def test_equals_the_reference(
         for ours, theirs in zip(
             _gradients(got["loss"], inputs), _gradients(expected[name], inputs), strict=True
         ):
-            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+            # A narrow kernel makes large terms, whose small sum is as far off as they are.
+            scale = theirs.abs().max().item() if theirs.numel() else 0.0
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12 + 1e-9 * scale)
 
 
 @pytest.mark.parametrize("axes", [0, 2])
