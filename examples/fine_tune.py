@@ -26,6 +26,8 @@ def main(
 ) -> None:
     events = open_events(path)
     training, validation, test = split_events(events, [0.8, 0.1, 0.1], rng=np.random.default_rng(0))
+    if not len(test):
+        raise SystemExit(f"{path}: of {len(events)} events none can be held out; give at least 10")
     start = Predictor.from_pretrained(model)
     report("before", start, test)
     tuned = train(

@@ -94,7 +94,8 @@ def test_train_on_simulation(tmp_path, capsys):
 def test_fine_tune(tmp_path, capsys):
     path = tmp_path / "events.h5"
     write_events(path, [EventGenerator("crowded", rng=1).event(i) for i in range(10)])
-    load("fine_tune").main(path, output=tmp_path, minutes=MINUTES)
+    example = load("fine_tune")
+    example.main(path, output=tmp_path, minutes=MINUTES)
     assert re.findall(r"^(before|after) +mean ARI \d", capsys.readouterr().out, re.MULTILINE) == [
         "before",
         "after",
@@ -102,6 +103,9 @@ def test_fine_tune(tmp_path, capsys):
     tuned, start = map(Predictor.from_pretrained, (tmp_path / "model.pt", "spice-small"))
     assert tuned.clusterer.get_params() == start.clusterer.get_params()
     assert tuned.inputs == start.inputs
+    write_events(path, [EventGenerator("crowded", rng=1).event(0)])
+    with pytest.raises(SystemExit, match="of 1 events none"):
+        example.main(path)
 
 
 def test_wire_planes(tmp_path, capsys):
