@@ -27,7 +27,7 @@ from sparseclust.clustering import (
 from sparseclust.data import VoxelDataset, collate_events, open_events
 from sparseclust.data.simulation import EventGenerator, SimulatedEvents
 from sparseclust.metrics import score_events, summarize_scores
-from sparseclust.pipeline import Predictor, edges_within
+from sparseclust.pipeline import Predictor, edges_within, network_outputs
 
 CLASSES = ("shower", "track", "Michel", "delta")
 UNSEEN = 2_000_000
@@ -43,7 +43,7 @@ def outputs(predictor: Predictor, events: Any, n: int) -> list[Outputs]:
     for i in range(min(n, len(events))):
         batch = collate_events([dataset[i]], inputs=predictor.inputs)
         with torch.inference_mode():
-            out = dict(predictor.model.eval()(batch.tensor))
+            out = network_outputs(predictor.model.eval(), batch)
         if "edges" in out:
             out["edges"], logits = edges_within(out["edges"], out["affinity"], batch.group)
             out["affinity"] = torch.sigmoid(logits)

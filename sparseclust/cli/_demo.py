@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -13,17 +13,18 @@ from sparseclust.cli._tables import HEADERS, WEIGHTING, comparison_rows, format_
 from sparseclust.cli._train import train as train_network
 from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.data import Event, open_events
-from sparseclust.models import BranchedNet, create_model
+from sparseclust.models import Branch, BranchedNet, create_model
 from sparseclust.pipeline import Prediction, Predictor
 from sparseclust.training import Scorer, dbscan_labels, evaluate
 from sparseclust.vis import plot_comparison
 
 _SHIPPED = "spice-small"
 _ABOUT = (
-    "{network} sparseclust cuts between touching voxels where the network says so; DBSCAN never cuts. "
-    "Embeddings alone is the published way, seeds and Gaussian kernels, with the same network. The published "
-    "network (Koh et al., arXiv:2007.03083) was trained and scored on PILArNet, not on these events."
+    "{network} sparseclust cuts between touching voxels and bridges gaps where the network says so; DBSCAN "
+    "does neither. {embeddings}The published network (Koh et al., arXiv:2007.03083) was trained and scored "
+    "on PILArNet, not on these events."
 )
+_EMBEDDINGS = "Embeddings alone is the published way, seeds and Gaussian kernels, with the same network. "
 # Event numbers from here on are never trained on.
 _UNSEEN = 1_000_000
 
@@ -95,9 +96,8 @@ def demo(
         else (f"The network that comes with the library as {_SHIPPED}, trained on other simulated events.")
     )
     page = output / "report.html"
-    write_comparison(
-        page, title="sparseclust demo", scores=scores, events=report, notes=[_ABOUT.format(network=about)]
-    )
+    note = _ABOUT.format(network=about, embeddings=_EMBEDDINGS if "embeddings" in _outputs(trained) else "")
+    write_comparison(page, title="sparseclust demo", scores=scores, events=report, notes=[note])
     _picture(output / "event.png", predictions[0])
     print(f"report: {page.resolve()}")
     print(f"next:   sparseclust predict YOUR_FILE.h5 --model {model}")
@@ -141,20 +141,25 @@ def _picture(path: Path, prediction: Prediction) -> None:
 
 
 def _scores(trained: Predictor, predictions: Sequence[Prediction], seed: int) -> dict[str, Scorer]:
-    """Score the trained network, its embeddings alone, an untrained network, and DBSCAN."""
+    """Score the trained network, its embeddings alone where it has any, an untrained network, and DBSCAN."""
     events = [p.event for p in predictions]
     inputs = trained.inputs
-    embeddings = GaussianKernelClusterer(seed_threshold=0.5, leftover="nearest")
-    others = {
-        "embeddings alone": Predictor(trained.model, embeddings, inputs=inputs),
-        "untrained": Predictor(_untrained(trained, seed), trained.clusterer, inputs=inputs),
-    }
+    others = {"untrained": Predictor(_untrained(trained, seed), trained.clusterer, inputs=inputs)}
+    if "embeddings" in _outputs(trained):
+        embeddings = GaussianKernelClusterer(seed_threshold=0.5, leftover="nearest")
+        others = {"embeddings alone": Predictor(trained.model, embeddings, inputs=inputs), **others}
     scores = evaluate(predictions)
     return {
         "sparseclust": scores["sparseclust"],
         **{name: evaluate(predictor.predict(events))["sparseclust"] for name, predictor in others.items()},
         "DBSCAN": scores["DBSCAN"],
     }
+
+
+def _outputs(trained: Predictor) -> list[str]:
+    """Names of what the network gives."""
+    assert isinstance(trained.model, BranchedNet)
+    return [name for branch in trained.model.branches.values() for name in cast(Branch, branch).outputs]
 
 
 def _untrained(trained: Predictor, seed: int) -> torch.nn.Module:

@@ -1,0 +1,146 @@
+"""What each part of the trained chain contributes: ARI and SBD, beside DBSCAN and the best possible.
+
+Run ``python benchmarks/compare_partitions.py FILE... --model spice-small``, with labelled events. Every row
+labels the same events in the same classes:
+
+- DBSCAN: connected components, the baseline;
+- touching edges: the network's scores of touching voxels alone;
+- and bridges: also those of the gaps between pieces;
+- additive: all edges between two pieces have a say;
+- as shipped: with the model's own clusterer;
+- 8 views: scores averaged over mirror images of the event (--views 8);
+- true cuts, true cuts and bridges: the same graphs with the true answers, what no network can exceed.
+"""
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust.clustering import AffinityGraphClusterer
+from sparseclust.data import Event, open_events
+from sparseclust.pipeline import Prediction, Predictor
+from sparseclust.training import Scorer, dbscan_labels
+
+CLASSES = ("shower", "track", "Michel", "delta")
+
+
+class Graph(NamedTuple):
+    """An event, the pairs of its voxels that are scored, and how."""
+
+    event: Event
+    edges: npt.NDArray[np.int64]
+    affinity: npt.NDArray[np.float64]
+
+    def labels(self, clusterer: AffinityGraphClusterer, *, bridges: bool, true: bool = False) -> object:
+        """Cluster, with or without bridges, by the scores or by the truth."""
+        first, second = self.edges
+        coords, instance = self.event.coords, self.event.instance
+        assert instance is not None
+        used = bridges | (np.abs(coords[first] - coords[second]).max(axis=1) <= 1)
+        affinity = (instance[first] == instance[second]).astype(float) if true else self.affinity
+        return clusterer.fit_predict(
+            self.edges[:, used], affinity[used], n=len(self.event), semantic=self.event.semantic
+        )
+
+
+def mirrored(event: Event, view: int, size: int) -> Event:
+    """View 0 is the event; bit k of the others mirrors axis k."""
+    flip = np.array([view >> k & 1 for k in range(event.ndim)], bool)
+    coords = np.where(flip, size - 1 - event.coords, event.coords)
+    return Event(coords, event.feats, event.semantic, event.instance)
+
+
+def graphs(predictor: Predictor, events: list[Event], views: int) -> Iterator[Graph]:
+    """Edges of each event, scored as the mean log-odds over the views; bridges of the first view."""
+    size = predictor.inputs.spatial_size
+    seen = [predictor.predict(mirrored(e, view, size) for e in events) for view in range(views)]
+    for event, predictions in zip(events, zip(*seen)):
+        edges, total = predictions[0].edges, np.zeros(predictions[0].edges.shape[1])
+        count = np.zeros(len(total))
+        for prediction in predictions:
+            at, score = same_edges(edges, prediction, len(event))
+            total[at] += score
+            count[at] += 1
+        yield Graph(event, edges, 1 / (1 + np.exp(-total / count)))
+
+
+def same_edges(
+    edges: npt.NDArray[np.int64], other: Prediction, n: int
+) -> tuple[npt.NDArray[np.intp], object]:
+    """Which edges another view has scored too, and its log-odds."""
+    assert other.edges is not None
+    assert other.affinity is not None
+    own, theirs = (np.min(e, axis=0) * n + np.max(e, axis=0) for e in (edges, other.edges))
+    _, at, there = np.intersect1d(own, theirs, return_indices=True)
+    p = np.clip(other.affinity[there].astype(float), 1e-6, 1 - 1e-6)
+    return at, np.log(p / (1 - p))
+
+
+def rows(predictor: Predictor, events: list[Event], views: int) -> Iterator[tuple[str, str]]:
+    """Names and scores of all methods."""
+    own = predictor.clusterer
+    assert isinstance(own, AffinityGraphClusterer)
+    single, additive = (
+        AffinityGraphClusterer(threshold=0.7),
+        AffinityGraphClusterer(threshold=0.5, linkage="additive"),
+    )
+    once = list(graphs(predictor, events, 1))
+    methods: dict[str, Callable[[Graph], object]] = {
+        "DBSCAN": lambda g: dbscan_labels(g.event),
+        "touching edges": lambda g: g.labels(single, bridges=False),
+        "and bridges": lambda g: g.labels(single, bridges=True),
+        "additive": lambda g: g.labels(additive, bridges=True),
+        "as shipped": lambda g: g.labels(own, bridges=True),
+    }
+    for name, method in methods.items():
+        yield name, scores(once, method)
+    if views > 1:
+        seen = list(graphs(predictor, events, views))
+        yield f"{views} views", scores(seen, methods["as shipped"])
+    oracle = AffinityGraphClusterer(threshold=0.5, min_size=1)
+    yield "true cuts", scores(once, lambda g: g.labels(oracle, bridges=False, true=True))
+    yield "true cuts and bridges", scores(once, lambda g: g.labels(oracle, bridges=True, true=True))
+
+
+def scores(found: list[Graph], method: Callable[[Graph], object]) -> str:
+    """Mean ARI / SBD per class, over the events that hold it."""
+    scorer = Scorer()
+    for graph in found:
+        scorer.add(graph.event, method(graph))  # type: ignore[arg-type]
+    table = scorer.table()
+    cells = []
+    for c in range(len(CLASSES)):
+        of_class = table[table["semantic"] == c]
+        cells.append(f"{of_class['ari'].mean():.3f} {of_class['sbd'].mean():.3f}" if len(of_class) else "-")
+    return "".join(f"{cell:>14}" for cell in cells)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", help="labelled events")
+    parser.add_argument("--model", default="spice-small", help="a model that scores edges")
+    parser.add_argument("--events", type=int, help="so many of each file")
+    parser.add_argument("--views", type=int, default=1, choices=(1, 2, 4, 8), help="mirror images")
+    options = parser.parse_args()
+    predictor = Predictor.from_pretrained(options.model)
+    for name in options.files:
+        source = open_events(name, spatial_size=predictor.inputs.spatial_size)
+        events = [
+            event.select(np.isin(event.semantic, predictor.classes))
+            for event in itertools.islice(iter(source), options.events)
+        ]
+        print(
+            f"{name}: {len(events)} events; mean ARI and SBD\n{'':24}" + "".join(f"{c:>14}" for c in CLASSES)
+        )
+        for method, line in rows(predictor, events, options.views):
+            print(f"{method:24}{line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
