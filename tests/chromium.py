@@ -33,12 +33,14 @@ class Page:
         self._rest = b""
         self._number = 0
         self._session: str | None = None
+        self.patience = 60.0
         self.complaints: list[str] = []
         self.requests: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Performance.enable", timeDomain="threadTicks")
         self.resize(1280, 900)
 
     def call(self, method: str, **parameters: Any) -> Any:
@@ -84,6 +86,11 @@ class Page:
                 raise TimeoutError(f"never true: {condition}; complaints: {self.complaints}")
             time.sleep(0.02)
 
+    def busy(self) -> float:
+        """CPU time of the page's main thread so far, in seconds."""
+        metrics = self.call("Performance.getMetrics")["metrics"]
+        return float(next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
+
     def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
@@ -99,8 +106,8 @@ class Page:
 
     def _message(self) -> Any:
         while b"\0" not in self._rest:
-            if not select.select([self._reading], [], [], 60)[0]:
-                raise TimeoutError("Chromium has not answered for a minute")
+            if not select.select([self._reading], [], [], self.patience)[0]:
+                raise TimeoutError(f"Chromium has not answered for {self.patience:g} s")
             part = os.read(self._reading, 1 << 20)
             if not part:
                 raise RuntimeError("Chromium has ended")

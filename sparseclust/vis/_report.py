@@ -85,7 +85,8 @@ def write_report(
     -----
     The file holds roughly 10 bytes per voxel, and for figures the plotly library (about 5 MB). An event is
     unpacked when it is looked at, and drawn without WebGL or plotly: 100,000 voxels in three panels in some
-    tens of milliseconds. Text is escaped: titles, cells and notes may hold any character.
+    tens of milliseconds (``benchmarks/bench_display.py``). Text is escaped: titles, cells and notes may hold
+    any character.
 
     Examples
     --------

@@ -1,6 +1,5 @@
 """The page of the report in a browser: it loads without network and complaints, and does what it says."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,7 +90,6 @@ def _colours(page: Page, canvas: str = "#panels canvas") -> list[int]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("plotly")
     events = [
         _entry(10, _event(300, seed=1), c0=0.9, c1=0.4),
         _entry(11, _event(200, seed=2), c0=0.5, c1=1.0),
@@ -99,14 +97,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _entry(13, Event(np.zeros((0, 3)), [], semantic=[], instance=[])),
         _entry(14, _event(150, ndim=2, seed=3), c0=0.7, c1=0.8),
     ]
-    table = np.array([(0, 0.5), (1, 0.7)], dtype=[("semantic", "i8"), ("ari", "f8")])
-    return write_report(
-        tmp_path_factory.mktemp("page") / "report.html",
-        title="Report",
-        summary=[ReportTable(["class", "ARI"], [["track", 0.7]], "Scores")],
-        figures=[plot_scores(table, scores=["ari"])],
-        events=events,
-    )
+    table = ReportTable(["class", "ARI"], [["track", 0.7]], "Scores")
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    return write_report(path, title="Report", summary=[table], events=events)
 
 
 def test_it_loads_without_network_and_complaints_and_shows_pictures(
@@ -118,9 +111,19 @@ def test_it_loads_without_network_and_complaints_and_shows_pictures(
     assert [_text(page, f"figure:nth-child({i}) b") for i in (1, 2, 3)] == ["truth", "prediction", "DBSCAN"]
     assert _text(page, "figure:nth-child(2) figcaption span") == "20 instances"
     assert min(_colours(page)) > 300
-    assert page.run("document.querySelectorAll('.chart .main-svg').length") > 0
     png = page.screenshot(tmp_path / "page.png")
     assert len(png) > 20_000  # a blank page of this size has 5 kB
+
+
+def test_figures_are_drawn_without_network_and_complaints(page: Page, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    table = np.array([(0, 0.5), (1, 0.7)], dtype=[("semantic", "i8"), ("ari", "f8")])
+    figure = plot_scores(table, scores=["ari"])
+    path = write_report(tmp_path / "r.html", title="x", figures=[figure], events=[_entry(0, _event(50))])
+    _open(page, path)
+    page.wait("document.querySelectorAll('.chart .boxlayer path.box').length === 2")
+    assert page.complaints == []
+    assert page.requests == [path.as_uri()]
 
 
 def test_buttons_keys_and_links_walk_through_the_events(page: Page, report: Path) -> None:
@@ -247,9 +250,9 @@ def test_a_hundred_thousand_voxels_do_not_freeze(page: Page, tmp_path: Path) -> 
     assert path.stat().st_size < 16 * 200_000
     _open(page, path)
     page.run("new Promise((done) => setTimeout(done, 500))")
-    start = time.perf_counter()
+    start = page.busy()
     _click(page, "#next")
     _drawn(page, "1")
-    # 0.2 s where this was written, two cores without a GPU; plotly took 15.
-    assert time.perf_counter() - start < 5
+    # benchmarks/bench_display.py: less than a tenth of a second of CPU time.
+    assert page.busy() - start < 1
     assert page.complaints == []

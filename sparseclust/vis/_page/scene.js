@@ -64,13 +64,14 @@ const makeScene = (palette, noInstance) => {
     ];
   };
 
-  // Pixels and depth of each voxel. Panels of one size share them.
-  const shoot = (event, camera, width, height) => {
+  // Pixels and depth of some voxels, by row of the event. Panels of one size share them.
+  const shoot = (event, camera, width, height, rows, stride = 1) => {
     const view = lens(event.ndim, camera, width, height);
     const { right: r, up: u, back: b, target: t } = view;
     const [xs, ys, zs] = event.places;
     const shot = { view, x: new Float32Array(event.n), y: new Float32Array(event.n), depth: new Float32Array(event.n) };
-    for (let i = 0; i < event.n; i += 1) {
+    for (let at = 0; at < rows.length; at += stride) {
+      const i = rows[at];
       const dx = xs[i] - t[0];
       const dy = ys[i] - t[1];
       const dz = zs[i] - t[2];

@@ -82,9 +82,9 @@
   let frame = 0;
   let settle = 0;
 
-  const shotFor = (canvas) => {
+  const shotFor = (canvas, stride = 1) => {
     const size = `${canvas.width}x${canvas.height}`;
-    if (!shots.has(size)) shots.set(size, scene.shoot(event, camera, canvas.width, canvas.height));
+    if (!shots.has(size)) shots.set(size, scene.shoot(event, camera, canvas.width, canvas.height, rows, stride));
     return shots.get(size);
   };
 
@@ -104,9 +104,10 @@
       const box = canvas.parentNode.getBoundingClientRect();
       const [width, height] = [box.width, box.height].map((v) => Math.round(v * ratio()));
       if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-      if (width && height) scene.paint(canvas, event, panel.colours, rows, shotFor(canvas), { ratio: ratio(), stride });
+      if (width && height) scene.paint(canvas, event, panel.colours, rows, shotFor(canvas, stride), { ratio: ratio(), stride });
     });
     if (stride === 1) cost = performance.now() - start;
+    else shots.clear();
     root.dataset.drawn = entries[current].id;
     root.dataset.milliseconds = (performance.now() - start).toFixed(1);
   };
@@ -225,7 +226,10 @@
   const show = async (number, only = null) => {
     current = number;
     if (only !== null) classIds.forEach((c) => (c === only ? hidden.delete(c) : hidden.add(c)));
-    const loaded = await fetchEvent(number);
+    const loaded = await fetchEvent(number).catch((error) => {
+      byId("title").textContent = `This browser cannot unpack the event: ${error.message}`;
+      throw error;
+    });
     if (number !== current) return;
     event = loaded;
     camera = only === null ? scene.home() : scene.frame(event, visibleRows(event, hidden));
@@ -349,7 +353,7 @@
       of.panels.forEach((panel) => {
         const canvas = make("canvas", "", { width: 200, height: 200, title: panel.name });
         pictures.append(canvas);
-        const shot = scene.shoot(of, scene.frame(of, seen), canvas.width, canvas.height);
+        const shot = scene.shoot(of, scene.frame(of, seen), canvas.width, canvas.height, seen);
         scene.paint(canvas, of, panel.colours, seen, shot, { ratio: 1.5, axes: false });
       });
     };
