@@ -3,25 +3,35 @@
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from sparseclust._optional import require
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
-from sparseclust.data import RandomSymmetry, VoxelInputs, open_events
+from sparseclust.data import RandomSymmetry, SemanticClass, VoxelInputs, open_events
 from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
 from sparseclust.models import BranchedNet, create_model
-from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddingModule, start_from
+from sparseclust.pipeline import PARTICLE_CLASSES, Predictor, SemanticClassifier
+from sparseclust.training import (
+    BudgetSchedule,
+    EventDataModule,
+    SemanticModule,
+    SpatialEmbeddingModule,
+    start_from,
+)
 from sparseclust.training import train as run_training
 
 # Chosen on simulated events for a network trained for minutes: 0.5 cuts too little at crowded vertices, 0.9
 # cuts too much elsewhere.
 _EDGE_CLUSTERER = AffinityGraphClusterer(threshold=0.7)
 
+SEMANTIC = "semantic_unet"
 # Options that a network has no use for.
 _FOREIGN = {
     "edge_spice": (),
     "edge_unet": ("spatial_size", "margin_dim", "initial_margin"),
+    "semantic_unet": ("spatial_size", "margin_dim", "initial_margin", "bridge_radius"),
     "spice": ("bridge_radius",),
 }
 
@@ -34,11 +44,12 @@ class NetworkOptions:
 
     Parameters
     ----------
-    name : {"edge_spice", "edge_unet", "spice"}
+    name : {"edge_spice", "edge_unet", "semantic_unet", "spice"}
         edge_unet scores edges between voxels, edge_spice does so beside the embeddings; spice is the
-        published network.
+        published network. semantic_unet finds the semantic classes instead of particles.
     input_classes : int
-        Semantic classes, one-hot, among the inputs beside energy and position; 0 as published.
+        Semantic classes, one-hot, among the inputs beside energy and position; 0 as published. None for
+        semantic_unet.
     base_channels : int
         Filters at the finest level.
     depth : int
@@ -53,7 +64,7 @@ class NetworkOptions:
         Longest gap over which edges are scored as well, in voxels; 0 for touching voxels alone.
     """
 
-    name: Literal["edge_spice", "edge_unet", "spice"] = "edge_spice"
+    name: Literal["edge_spice", "edge_unet", "semantic_unet", "spice"] = "edge_spice"
     input_classes: int = 4
     base_channels: int = 16
     depth: int = 5
@@ -180,26 +191,20 @@ def train(
         batch_voxels=batch_voxels,
         num_workers=workers,
         transform=RandomSymmetry(size),
+        classes=list(SemanticClass) if network.name == SEMANTIC else PARTICLE_CLASSES,
         seed=seed,
     )
+    # Where several processes train, one of them speaks.
+    say = require("lightning.pytorch.utilities", extra="train").rank_zero_only(print)
     if data.left_out:
-        print(f"{data.left_out} training events have more than {batch_voxels} voxels and are left out")
+        say(f"{data.left_out} training events have more than {batch_voxels} voxels and are left out")
     model = build_network(network, size=size, seed=seed)
     if start is not None and not resume:
-        missing = start_from(start, model, inputs=data.inputs)
+        reader = SemanticClassifier if network.name == SEMANTIC else Predictor
+        missing = start_from(start, model, inputs=data.inputs, reader=reader)
         if missing:
-            print(
-                f"{start} has no weights for {len(missing)} tensors, which start anew: {', '.join(missing)}"
-            )
-    weights = asdict(loss)
-    edges = network.name != "spice"
-    module = SpatialEmbeddingModule(
-        model,
-        edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
-        loss=SpatialEmbeddingLoss(**weights),
-        clusterer=_EDGE_CLUSTERER if edges else GaussianKernelClusterer(seed_threshold=0.5),
-        learning_rate=learning_rate,
-    )
+            say(f"{start} has no weights for {len(missing)} tensors, which start anew: {', '.join(missing)}")
+    module: Any = _module(model, network, loss, learning_rate)
     logging.getLogger("lightning.pytorch").setLevel(
         logging.WARNING
     )  # hints about accelerators we did not use
@@ -221,8 +226,21 @@ def train(
             f"checkpoint in {output / 'last.ckpt'}; to go on: "
             f"sparseclust train ... --output {output} --resume true"
         ) from None
-    print(
-        f"model: {output / 'model.pt'}; use it with: sparseclust predict FILES --model {output / 'model.pt'}"
+    say(f"model: {output / 'model.pt'}; use it with: sparseclust predict FILES --model {output / 'model.pt'}")
+
+
+def _module(
+    model: BranchedNet, network: NetworkOptions, loss: LossOptions, learning_rate: float
+) -> SpatialEmbeddingModule | SemanticModule:
+    if network.name == SEMANTIC:
+        return SemanticModule(model, learning_rate=learning_rate)
+    weights = asdict(loss)
+    return SpatialEmbeddingModule(
+        model,
+        edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
+        loss=SpatialEmbeddingLoss(**weights),
+        clusterer=GaussianKernelClusterer(seed_threshold=0.5) if network.name == "spice" else _EDGE_CLUSTERER,
+        learning_rate=learning_rate,
     )
 
 
@@ -239,4 +257,4 @@ def build_network(options: NetworkOptions, *, size: int, seed: int) -> BranchedN
 
 def network_inputs(options: NetworkOptions, *, size: int) -> VoxelInputs:
     """Say what the network sees of an event."""
-    return VoxelInputs(size, n_classes=options.input_classes)
+    return VoxelInputs(size, n_classes=0 if options.name == SEMANTIC else options.input_classes)

@@ -8,6 +8,7 @@ from sparseclust.training._evaluate import PUBLISHED, Scorer, dbscan_labels, eva
 from sparseclust.training._metrics import PartitionMetric
 from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._schedule import BudgetSchedule
+from sparseclust.training._semantic import SemanticModule
 from sparseclust.training._start import start_from
 from sparseclust.training._thresholds import ThresholdScan, with_thresholds
 from sparseclust.training._train import train
@@ -21,6 +22,7 @@ __all__ = [
     "PartitionMetric",
     "ResumePoint",
     "Scorer",
+    "SemanticModule",
     "SpatialEmbeddingModule",
     "ThresholdScan",
     "WeightAverage",

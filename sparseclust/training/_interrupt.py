@@ -25,8 +25,9 @@ class InterruptBetweenSteps(lightning.Callback):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop here if it was asked for."""
-        self._stop()
+        """Stop here if it was asked for, in any process."""
+        if trainer.strategy.reduce_boolean_decision(self._wanted, all=False):
+            raise KeyboardInterrupt
 
     def on_validation_batch_end(
         self,
@@ -37,16 +38,13 @@ class InterruptBetweenSteps(lightning.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Likewise."""
-        self._stop()
+        """Stop here, unless other processes validate too, which are at another event."""
+        if self._wanted and trainer.world_size == 1:
+            raise KeyboardInterrupt
 
     def _remember(self, number: int, frame: Any) -> None:
         self._wanted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _stop(self) -> None:
-        if self._wanted:
-            raise KeyboardInterrupt
 
 
 def fit(trainer: Any, module: Any, data: Any, checkpoint: Path | None) -> None:

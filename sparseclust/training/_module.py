@@ -1,15 +1,19 @@
 """The training step."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
-from sparseclust.data import Batch, SemanticClass
+from sparseclust.data import Batch, SemanticClass, VoxelInputs
 from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
-from sparseclust.pipeline import assemble, edges_within, network_outputs
+from sparseclust.pipeline import Predictor, assemble, edges_within, network_outputs
 from sparseclust.training._lightning import lightning
 from sparseclust.training._metrics import PartitionMetric
+from sparseclust.training._optimizer import adamw
+from sparseclust.training._shares import cluster_weight, edge_weight, share_of_mean
 
 
 class SpatialEmbeddingModule(lightning.LightningModule):
@@ -43,6 +47,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     the same per class.
     """
 
+    monitor = "val/sbd"
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -64,17 +70,27 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.scores = PartitionMetric()
         self.class_scores = PartitionMetric(by="semantic")
 
+    def trained(self, inputs: VoxelInputs, classes: Sequence[int]) -> Predictor:
+        """Return what applies the network to events.
+
+        With Gaussian kernels it repairs their clusters.
+        """
+        refine = isinstance(self.clusterer, GaussianKernelClusterer)
+        return Predictor(self.model, self.clusterer, inputs=inputs, classes=classes, refine=refine)
+
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Run the network on a batch."""
         return network_outputs(self.model, batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """One step."""
-        terms = self._terms(batch, self(batch))
-        self.log_dict(_named(terms), batch_size=batch.tensor.batch_size, prog_bar=False)
-        self.log(
-            "loss", terms["loss"].detach(), prog_bar=True, logger=False, batch_size=batch.tensor.batch_size
-        )
+        terms = self._terms(batch, self(batch), share_of_mean)
+        loss = terms["loss"].detach()
+        for name, value in _named(terms).items():
+            # The mean over processes; other terms are those of the first one.
+            together = name == "train/loss"
+            self.log(name, value, sync_dist=together, batch_size=batch.tensor.batch_size)
+        self.log("loss", loss, prog_bar=True, logger=False, batch_size=batch.tensor.batch_size)
         return terms["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -91,50 +107,48 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.class_scores.update(*points)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean scores, of the events of all processes."""
+        """Log the mean scores, of the events of all processes, and so the same on each."""
         means, of_classes = self.scores.compute(), self.class_scores.compute()
         self.scores.reset()
         self.class_scores.reset()
         for score in ("ari", "sbd"):
-            self.log(f"val/{score}", means[score], prog_bar=True)
+            self.log(f"val/{score}", means[score], prog_bar=True, sync_dist=True)
             for number in SemanticClass:
                 if f"{score}/{number}" in of_classes:
-                    self.log(f"val/{score}_{number.name.lower()}", of_classes[f"{score}/{number}"])
+                    name, value = f"val/{score}_{number.name.lower()}", of_classes[f"{score}/{number}"]
+                    self.log(name, value, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; norms and biases do not decay."""
-        weights = [p for p in self.parameters() if p.ndim > 1]
-        others = [p for p in self.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": weights, "weight_decay": self.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=self.learning_rate)
+        return adamw(self, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
 
-    def _terms(self, batch: Batch, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """``"loss"``, the sum, and the detached terms."""
+    def _terms(
+        self, batch: Batch, outputs: dict[str, torch.Tensor], share: Callable[..., Any] = lambda *_: 1.0
+    ) -> dict[str, torch.Tensor]:
+        """``"loss"``, the sum, and the detached terms; ``share`` is that in the batch of all processes."""
         if batch.instance is None:
             raise ValueError("training needs events with true instances")
         terms: dict[str, torch.Tensor] = {}
         losses = []
         if "embeddings" in outputs:
             embedding = (outputs[name] for name in ("embeddings", "margins", "seediness"))
-            event = batch.tensor.coords[:, 0].long()
-            terms |= self.loss(
-                *embedding, instance=batch.instance, group=batch.group, event=event, semantic=batch.semantic
-            )
-            losses.append(terms["loss"])
+            truth = {"instance": batch.instance, "group": batch.group}
+            truth["event"] = batch.tensor.coords[:, 0].long()
+            terms |= self.loss(*embedding, **truth, semantic=batch.semantic)
+            losses.append(terms["loss"] * share(cluster_weight, *truth.values(), self.loss))
         if "affinity" in outputs:
             edges, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
             places = batch.tensor.coords[:, 1:]
             bridge = (places[edges[0]] - places[edges[1]]).abs().amax(dim=1) > 1
             touching = edges[:, ~bridge]
             terms |= self.edge_loss(logits[~bridge], touching, instance=batch.instance, event=batch.group)
-            losses.append(terms["loss"])
+            weight = share(edge_weight, touching, batch.instance, batch.group, self.edge_loss)
+            losses.append(terms["loss"] * weight)
             if getattr(self.model, "bridge_radius", 0.0):
                 of_bridges = self.bridge_loss(logits[bridge], edges[:, bridge], instance=batch.instance)
                 terms |= {f"bridge_{name}": value for name, value in of_bridges.items()}
-                losses.append(terms["bridge_loss"])
+                weight = share(edge_weight, edges[:, bridge], batch.instance, None, self.bridge_loss)
+                losses.append(terms["bridge_loss"] * weight)
         return {**terms, "loss": torch.stack(losses).sum()}
 
 

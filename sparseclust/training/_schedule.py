@@ -84,7 +84,8 @@ class BudgetSchedule(lightning.Callback):
     ) -> None:
         """Advance the clock, and stop when the budget is spent."""
         now = time.monotonic()
-        self.seconds += now - self._mark
+        # The clock of the first process counts, or one would stop while others go on.
+        self.seconds = trainer.strategy.broadcast(self.seconds + now - self._mark)
         self._mark = now
         if self.progress(trainer.global_step) >= 1.0:
             trainer.should_stop = True

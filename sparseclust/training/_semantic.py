@@ -9,6 +9,7 @@ from sparseclust.losses import SemanticLoss
 from sparseclust.pipeline import SemanticClassifier
 from sparseclust.training._lightning import lightning
 from sparseclust.training._optimizer import adamw
+from sparseclust.training._shares import share_of_mean, voxel_weight
 
 
 class SemanticModule(lightning.LightningModule):
@@ -59,11 +60,12 @@ class SemanticModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """One step."""
-        terms = self.loss(self(batch), _truth(batch))
-        size = batch.tensor.batch_size
-        self.log_dict({f"train/{n}": v.detach() for n, v in terms.items()}, batch_size=size)
-        self.log("loss", terms["loss"].detach(), prog_bar=True, logger=False, batch_size=size)
-        loss: torch.Tensor = terms["loss"]
+        truth, size = _truth(batch), batch.tensor.batch_size
+        terms = self.loss(self(batch), truth)
+        loss: torch.Tensor = terms["loss"] * share_of_mean(voxel_weight, truth, self.loss)
+        self.log("train/loss", loss.detach(), batch_size=size, sync_dist=True)
+        self.log("train/accuracy", terms["accuracy"], batch_size=size)
+        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=size)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -89,11 +91,11 @@ class SemanticModule(lightning.LightningModule):
         counts = self.all_gather(self.confusion).reshape(-1, *self.confusion.shape).sum(0).double()
         hit = counts.diagonal()
         iou = hit / (counts.sum(0) + counts.sum(1) - hit)
-        self.log("val/accuracy", hit.sum() / counts.sum(), prog_bar=True)
-        self.log("val/iou", iou.nanmean(), prog_bar=True)
+        self.log("val/accuracy", hit.sum() / counts.sum(), prog_bar=True, sync_dist=True)
+        self.log("val/iou", iou.nanmean(), prog_bar=True, sync_dist=True)
         for c in SemanticClass:
             if c < len(iou):
-                self.log(f"val/iou_{c.name.lower()}", iou[c])
+                self.log(f"val/iou_{c.name.lower()}", iou[c], sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; norms and biases do not decay."""

@@ -1,29 +1,44 @@
 """One training from events to a model file."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from sparseclust.clustering import GaussianKernelClusterer
-from sparseclust.pipeline import Predictor
+import torch
+
+from sparseclust.data import VoxelInputs
+from sparseclust.pipeline import Predictor, SemanticClassifier
 from sparseclust.training._average import WeightAverage
 from sparseclust.training._best import BestModel
 from sparseclust.training._checkpoint import ResumePoint, check_checkpoint
 from sparseclust.training._data import EventDataModule
+from sparseclust.training._finite import FiniteLoss
 from sparseclust.training._interrupt import InterruptBetweenSteps, fit
+from sparseclust.training._launch import launch_options
 from sparseclust.training._lightning import lightning
-from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._progress import BudgetProgressBar
 from sparseclust.training._schedule import BudgetSchedule
 from sparseclust.training._start import start_from
 
 LAST = "last.ckpt"
 MODEL = "model.pt"
+Trained = TypeVar("Trained", Predictor, SemanticClassifier, covariant=True)
+
+
+class TrainingModule(Protocol[Trained]):
+    """A LightningModule that knows what applies its network to events, and by which score it is judged."""
+
+    model: torch.nn.Module
+    monitor: str
+
+    def trained(self, inputs: VoxelInputs, classes: Sequence[int]) -> Trained:
+        """Return what applies the network to events."""
 
 
 def train(
-    module: SpatialEmbeddingModule,
+    module: TrainingModule[Trained],
     data: EventDataModule,
     *,
     output: str | Path,
@@ -33,12 +48,12 @@ def train(
     patience: int | None = None,
     resume: bool = False,
     **trainer_options: Any,
-) -> Predictor:
+) -> Trained:
     """Train, keep checkpoints on the way, and write the model.
 
     Parameters
     ----------
-    module : SpatialEmbeddingModule
+    module : SpatialEmbeddingModule or SemanticModule
     data : EventDataModule
     output : path
         Folder that gets ``last.ckpt`` (to resume from; also written on Ctrl-C),
@@ -52,8 +67,8 @@ def train(
         Validate and keep a moving average of the weights, which keeps this much of itself in one step, such
         as 0.999; see :class:`WeightAverage`.
     patience : int, optional
-        Stop after so many validations in a row without a better ``val/sbd``; ``model.pt`` is then the best
-        model, written as soon as it is found, instead of the last one.
+        Stop after so many validations in a row without a better ``val/sbd`` (of classes: ``val/iou``);
+        ``model.pt`` is then the best model, written as soon as it is found, instead of the last one.
     resume : bool
         Go on from ``last.ckpt``.
     **trainer_options
@@ -61,7 +76,7 @@ def train(
 
     Returns
     -------
-    Predictor
+    Predictor or SemanticClassifier
         With the trained model. With Gaussian kernels it repairs their clusters: of briefly trained networks
         that improves every class but tracks at crowded vertices (``benchmarks/bench_repairs.py``). Where true
         instances have gaps, load the file with ``refine=False``.
@@ -81,13 +96,7 @@ def train(
     same machine has the same weights, bit for bit, as one that went on.
     """
     output = Path(output)
-    predictor = Predictor(
-        module.model,
-        module.clusterer,
-        inputs=data.inputs,
-        classes=data.classes,
-        refine=isinstance(module.clusterer, GaussianKernelClusterer),
-    )
+    predictor = module.trained(data.inputs, data.classes)
     settings = {
         "network": getattr(module.model, "config", None),
         "inputs": asdict(data.inputs),
@@ -99,21 +108,22 @@ def train(
         check_checkpoint(last, settings)
     output.mkdir(parents=True, exist_ok=True)
 
-    def keep(step: int, score: float | None, kept: str = "best") -> None:
-        told = {"val_sbd": score, "ema_decay": ema_decay}
+    def keep(step: int, score: float | None, which: str = "best") -> None:
+        told = {module.monitor.replace("/", "_"): score, "ema_decay": ema_decay}
         told = {name: value for name, value in told.items() if value is not None}
         minutes = round(schedule.seconds / 60, 2)
-        predictor.save(output / MODEL, half=False, kept=kept, steps=step, minutes=minutes, **told)
+        predictor.save(output / MODEL, half=False, kept=which, steps=step, minutes=minutes, **told)
 
     best = None if patience is None else BestModel(keep, patience=patience)
     average = None if ema_decay is None else WeightAverage(ema_decay)
     # The order matters where a validation ends: the best model has averaged weights, the checkpoint both.
-    kept = [callback for callback in (best, average) if callback is not None]
+    keepers: list[Any] = [callback for callback in (best, average) if callback is not None]
     trainer = lightning.Trainer(
         logger=lightning.loggers.CSVLogger(output, name="logs"),
         callbacks=[
             schedule,
-            *kept,
+            FiniteLoss(),
+            *keepers,
             ResumePoint(last, settings),
             BudgetProgressBar(schedule),
             InterruptBetweenSteps(),
@@ -128,17 +138,19 @@ def train(
         use_distributed_sampler=False,
         enable_model_summary=False,
         enable_checkpointing=False,
-        **trainer_options,
+        **{**launch_options(), **trainer_options},
     )
     with warnings.catch_warnings():
         # The number of workers is the caller's choice.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # Lightning against newer versions of torch.
+        # Lightning, and the name of an option, against newer versions of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")
         fit(trainer, module, data, last if resume else None)
     if best is not None and best.score is not None:
-        start_from(output / MODEL, module.model)
-    else:
+        start_from(output / MODEL, module.model, reader=type(predictor))
+    elif trainer.is_global_zero:
         keep(trainer.global_step, None, "last")
+    trainer.strategy.barrier("the model is written")
     module.model.eval()
     return predictor

@@ -130,23 +130,28 @@ def test_killed_anywhere_and_resumed(tmp_path, whole, step, place):
     _assert_same(tmp_path, folder)
 
 
-@pytest.mark.parametrize(("step", "place"), [(2, "step"), (3, "step"), (4, "validation")])
-def test_stopped_by_ctrl_c_and_resumed(tmp_path, whole, step, place):
+@pytest.mark.parametrize(
+    ("step", "place", "number"),
+    [(2, "step", signal.SIGINT), (3, "step", signal.SIGTERM), (4, "validation", signal.SIGINT)],
+)
+def test_stopped_by_a_signal_and_resumed(tmp_path, whole, step, place, number):
     """Nothing that was done is lost, and a validation that was cut short is done again."""
+
+    stopped = []
 
     def interrupt(module, where):
         if (module.global_step, where) == (step, place):
-            os.kill(os.getpid(), signal.SIGINT)
+            stopped.append(module)
+            os.kill(os.getpid(), number)
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop=interrupt)
     resumed = run(tmp_path, resume=True)
     assert list(resumed.losses) == list(range(step + (place == "step"), STEPS))
     folder, module = whole
-    assert {**module.validations, **resumed.validations} == module.validations
-    assert set(resumed.validations) == {
-        s for s in module.validations if s > step or s == step + 1 or s == step
-    }
+    parts = [stopped[0].validations, resumed.validations]
+    assert {**parts[0], **parts[1]} == module.validations
+    assert not parts[0].keys() & parts[1].keys()
     _assert_same(tmp_path, folder)
 
 
@@ -238,3 +243,18 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, whole):
     assert caught.value.errno in (errno.EFBIG, errno.ENOSPC)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "logs"]
     assert list(run(tmp_path, resume=True, patience=None).losses) == list(range(2, STEPS))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path, whole, value):
+    """Before it spoils anything: the checkpoint, and what is made of it, are those of a sound training."""
+
+    def spoil(module, where):
+        if (module.global_step, where) == (5, "step"):
+            module.loss.weights["mask"] = value
+
+    with pytest.raises(ValueError, match=f"loss is {value} after 5 steps"):
+        run(tmp_path, stop=spoil)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+    run(tmp_path, resume=True)
+    _assert_same(tmp_path, whole[0])
