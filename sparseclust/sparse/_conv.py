@@ -1,13 +1,13 @@
-"""The sparse convolution as a torch operator, differentiable any number of times."""
+"""The sparse convolution, differentiable any number of times."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sparseclust._eager import eager
 from sparseclust.sparse._maps import KernelMap
-from sparseclust.sparse.engines import Pairs, load_engine, select_engine
+from sparseclust.sparse.engines import Engine, Pairs, select_engine
 
 
 @eager
@@ -54,14 +54,8 @@ def sparse_conv(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         raise ValueError(
             f"feats are {feats.dtype} and weight is {weight.dtype}: cast one of them, or use autocast"
         )
-    m, engine = kernel_map, select_engine(feats.device)
-    plan = m.plan(engine)
-    # A symmetric map is its own way back.
-    back = m.transposed().plan(engine) if m.centre < 0 and feats.requires_grad else None
-    out: Tensor = _convolve(
-        feats, weight, m.source, m.target, m.splits, m.n_target, m.centre, engine.name, plan, back
-    )
-    return out
+    way = _Way.along(kernel_map, select_engine(feats.device), both=feats.requires_grad)
+    return _apply(_Convolve, feats, weight, way)
 
 
 def _check(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> None:
@@ -78,113 +72,74 @@ def _check(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> None:
         )
 
 
-# The engine travels by name, so that the backward pass, which may run in another thread, uses the same one.
-@torch.library.custom_op("sparseclust::sparse_conv", mutates_args=())
-def _convolve(
-    feats: Tensor,
-    weight: Tensor,
-    source: Tensor,
-    target: Tensor,
-    splits: Tensor,
-    n_target: int,
-    centre: int,
-    engine: str,
-    plan: Tensor | None = None,
-    back: Tensor | None = None,
-) -> Tensor:
-    pairs = Pairs(source, target, splits, plan)
-    return load_engine(engine).convolve(feats, weight, pairs, n_target, centre)
+class _Way(NamedTuple):
+    """A kernel map for the engine that multiplies along it; the backward pass uses the same engine."""
+
+    engine: Engine
+    pairs: Pairs
+    n_source: int
+    n_target: int
+    centre: int
+    plan_back: Tensor | None
+
+    @classmethod
+    def along(cls, kernel_map: KernelMap, engine: Engine, *, both: bool) -> "_Way":
+        m = kernel_map
+        pairs = Pairs(m.source, m.target, m.splits, m.plan(engine))
+        # A symmetric map is its own way back.
+        plan_back = m.transposed().plan(engine) if both and m.centre < 0 else None
+        return cls(engine, pairs, m.n_source, m.n_target, m.centre, plan_back)
+
+    def back(self) -> "_Way":
+        source, target, splits, plan = self.pairs
+        if self.centre >= 0:
+            return self
+        pairs = Pairs(target, source, splits, self.plan_back)
+        return _Way(self.engine, pairs, self.n_target, self.n_source, self.centre, plan)
+
+    def weight_back(self, weight: Tensor) -> Tensor:
+        """Weights of the way back; those of a symmetric map are mirrored."""
+        weight = weight.transpose(1, 2)
+        return weight.flip(0) if self.centre >= 0 else weight
 
 
-@torch.library.custom_op("sparseclust::sparse_conv_weight_grad", mutates_args=())
-def _weight_gradient(
-    feats: Tensor,
-    grad: Tensor,
-    source: Tensor,
-    target: Tensor,
-    splits: Tensor,
-    centre: int,
-    engine: str,
-    plan: Tensor | None = None,
-    back: Tensor | None = None,
-) -> Tensor:
-    return load_engine(engine).weight_gradient(feats, grad, Pairs(source, target, splits, plan), centre)
+# Each gradient is one of these two products again, so gradients have gradients.
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, feats: Tensor, weight: Tensor, way: _Way) -> Tensor:
+        ctx.save_for_backward(feats, weight)
+        ctx.way = way
+        return way.engine.convolve(feats, weight, way.pairs, way.n_target, way.centre)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (feats, weight), way = ctx.saved_tensors, ctx.way
+        dfeats = dweight = None
+        if ctx.needs_input_grad[0]:
+            dfeats = _apply(_Convolve, grad, way.weight_back(weight), way.back())
+        if ctx.needs_input_grad[1]:
+            dweight = _apply(_WeightGradient, feats, grad, way)
+        return dfeats, dweight, None
 
 
-@_convolve.register_fake
-def _(
-    feats: Tensor,
-    weight: Tensor,
-    source: Tensor,
-    target: Tensor,
-    splits: Tensor,
-    n_target: int,
-    centre: int,
-    engine: str,
-    plan: Tensor | None = None,
-    back: Tensor | None = None,
-) -> Tensor:
-    return feats.new_empty(n_target, weight.shape[2])
+class _WeightGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, feats: Tensor, upper: Tensor, way: _Way) -> Tensor:
+        ctx.save_for_backward(feats, upper)
+        ctx.way = way
+        return way.engine.weight_gradient(feats, upper, way.pairs, way.centre)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (feats, upper), way = ctx.saved_tensors, ctx.way
+        dfeats = dupper = None
+        if ctx.needs_input_grad[0]:
+            dfeats = _apply(_Convolve, upper, way.weight_back(grad), way.back())
+        if ctx.needs_input_grad[1]:
+            dupper = _apply(_Convolve, feats, grad, way)
+        return dfeats, dupper, None
 
 
-@_weight_gradient.register_fake
-def _(
-    feats: Tensor,
-    grad: Tensor,
-    source: Tensor,
-    target: Tensor,
-    splits: Tensor,
-    centre: int,
-    engine: str,
-    plan: Tensor | None = None,
-    back: Tensor | None = None,
-) -> Tensor:
-    return feats.new_empty(splits.shape[0] - 1, feats.shape[1], grad.shape[1])
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    """Both operators: two differentiable tensors, the map's three, plain values, the map's two plans."""
-    ctx.save_for_backward(*inputs[:5], *inputs[-2:])
-    ctx.centre, ctx.engine = inputs[-4:-2]
-
-
-def _convolve_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    feats, weight, *pairs = ctx.saved_tensors
-    dfeats = dweight = None
-    if ctx.needs_input_grad[0]:
-        dfeats = _back(ctx, grad, weight, pairs, feats.shape[0])
-    if ctx.needs_input_grad[1]:
-        source, target, splits, plan, back = pairs
-        dweight = _weight_gradient(feats, grad, source, target, splits, ctx.centre, ctx.engine, plan, back)
-    return dfeats, dweight, *[None] * 8
-
-
-def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    feats, upper, *pairs = ctx.saved_tensors
-    dfeats = dupper = None
-    if ctx.needs_input_grad[0]:
-        dfeats = _back(ctx, upper, grad, pairs, feats.shape[0])
-    if ctx.needs_input_grad[1]:
-        dupper = _forth(ctx, feats, grad, pairs, upper.shape[0])
-    return dfeats, dupper, *[None] * 7
-
-
-def _forth(ctx: Any, feats: Tensor, weight: Tensor, pairs: list[Tensor], n_target: int) -> Tensor:
-    source, target, splits, plan, back = pairs
-    out: Tensor = _convolve(
-        feats, weight, source, target, splits, n_target, ctx.centre, ctx.engine, plan, back
-    )
+def _apply(function: Any, a: Tensor, b: Tensor, way: _Way) -> Tensor:
+    out: Tensor = function.apply(a, b, way)
     return out
-
-
-def _back(ctx: Any, grad: Tensor, weight: Tensor, pairs: list[Tensor], n_source: int) -> Tensor:
-    """Convolve the other way. A symmetric map is its own way back, with mirrored weights."""
-    source, target, splits, plan, back = pairs
-    weight = weight.transpose(1, 2)
-    if ctx.centre >= 0:
-        return _forth(ctx, grad, weight.flip(0), pairs, n_source)
-    return _forth(ctx, grad, weight, [target, source, splits, back, plan], n_source)
-
-
-_convolve.register_autograd(_convolve_backward, setup_context=_keep)
-_weight_gradient.register_autograd(_weight_gradient_backward, setup_context=_keep)

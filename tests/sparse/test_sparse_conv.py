@@ -241,18 +241,6 @@ def test_gradients(make_coords, engine, build):
         assert torch.autograd.gradgradcheck(conv, (feats, weight))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("n", [0, 1, 30])
-def test_opcheck(make_coords, engine, n):
-    m = submanifold_map(make_coords(2)[:n], 3)
-    feats, weight = torch.randn(n, 2, requires_grad=True), torch.randn(9, 2, 3, requires_grad=True)
-    grad = torch.randn(n, 3, requires_grad=True)
-    conv = torch.ops.sparseclust.sparse_conv.default
-    gradient = torch.ops.sparseclust.sparse_conv_weight_grad.default
-    torch.library.opcheck(conv, (feats, weight, m.source, m.target, m.splits, m.n_target, m.centre, engine))
-    torch.library.opcheck(gradient, (feats, grad, m.source, m.target, m.splits, m.centre, engine))
-
-
 @pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (3, 4), (16, 48), (96, 96)])
 def test_engines_agree(make_coords, n_in, n_out):
     coords = make_coords(3)

@@ -229,19 +229,6 @@ def test_nothing_waits_for_the_device_once_the_maps_exist():
             torch.cuda.set_sync_debug_mode("default")
 
 
-def test_opcheck_with_plans():
-    engine = load_engine("triton")
-    m = strided_map(track(4).to(DEVICE), 2)[1]
-    rows, channels = (4, m.n_target, 8), (2, 3)
-    feats, grad = (torch.randn(n, c, device=DEVICE, requires_grad=True) for n, c in zip(rows, channels))
-    weight = torch.randn(rows[2], *channels, device=DEVICE, requires_grad=True)
-    index, plans = (m.source, m.target, m.splits), (m.plan(engine), m.transposed().plan(engine))
-    conv = torch.ops.sparseclust.sparse_conv.default
-    gradient = torch.ops.sparseclust.sparse_conv_weight_grad.default
-    torch.library.opcheck(conv, (feats, weight, *index, m.n_target, m.centre, "triton", *plans))
-    torch.library.opcheck(gradient, (feats, grad, *index, m.centre, "triton", *plans))
-
-
 def test_differentiable_twice():
     m = strided_map(track(6).to(DEVICE), 2)[1]
     torch.manual_seed(0)
