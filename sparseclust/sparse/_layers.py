@@ -9,6 +9,7 @@ from sparseclust._eager import eager
 from sparseclust.sparse._conv import sparse_conv
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse._tensor import SparseTensor
+from sparseclust.sparse._way_back import way_back
 from sparseclust.sparse._windows import PerAxis, Window, collapse
 
 
@@ -198,6 +199,8 @@ class StridedConv(_Resampling):
 class InverseConv(_Resampling):
     """The way back from a :class:`StridedConv`, to exactly the voxels it came from.
 
+    Coarse voxels may come in another order, and some may have been pruned: these count as zeros.
+
     Parameters
     ----------
     in_channels, out_channels : int
@@ -236,10 +239,10 @@ class InverseConv(_Resampling):
         Raises
         ------
         ValueError
-            If the rows of ``x`` are not those that a :class:`StridedConv` makes of ``like``.
+            If ``x`` holds a voxel that a :class:`StridedConv` does not make of ``like``, or one twice.
         """
         self._check(x)
-        return like.with_feats(self._convolve(x.feats, way_back(x, like, self.window)))
+        return like.with_feats(self._convolve(*way_back(x, like, self.window)))
 
 
 class GenerativeConv(_Resampling):
@@ -289,17 +292,3 @@ class GenerativeConv(_Resampling):
         self._check(x)
         level, kernel_map = x.level.finer(self.window)
         return SparseTensor.on(level, self._convolve(x.feats, kernel_map))
-
-
-def way_back(x: SparseTensor, like: SparseTensor, window: Window) -> KernelMap:
-    """Map from ``x``, which a strided layer made of ``like``, back to ``like``.
-
-    Raises
-    ------
-    ValueError
-        If the rows of ``x`` are not those that this window makes.
-    """
-    level, kernel_map = like.level.coarser(window)
-    if x.level is not level and not torch.equal(x.coords, level.rows):
-        raise ValueError(f"{x!r} does not hold the voxels that {window} makes of {like!r}")
-    return kernel_map.transposed()

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sparseclust._eager import eager
-from sparseclust.sparse._layers import way_back
 from sparseclust.sparse._maps import KernelMap
 from sparseclust.sparse._tensor import SparseTensor
+from sparseclust.sparse._way_back import way_back
 from sparseclust.sparse._windows import PerAxis, Window
 
 
@@ -133,7 +133,8 @@ class MaxPool(_Windowed):
 class Unpool(_Windowed):
     """The way back from a pooling or a :class:`StridedConv`: each voxel copies the cell it lies in.
 
-    Where windows overlap, it takes the mean of those that hold it. Parameters and errors as :class:`SumPool`.
+    Where windows overlap, it takes the mean of those that hold it; pruned cells are zero. Parameters and
+    errors as :class:`SumPool`.
 
     Examples
     --------
@@ -151,9 +152,9 @@ class Unpool(_Windowed):
         Raises
         ------
         ValueError
-            If the rows of ``x`` are not those that a pooling makes of ``like``.
+            If ``x`` holds a voxel that a pooling does not make of ``like``, or one twice.
         """
-        return like.with_feats(_means(x.feats, way_back(x, like, self._window(x))))
+        return like.with_feats(_means(*way_back(x, like, self._window(x))))
 
 
 def _sums(feats: Tensor, kernel_map: KernelMap) -> Tensor:

@@ -106,7 +106,10 @@ def test_unpool_copies_the_cell(make_coords):
     assert back.level is x.level
     for (event, a, b, c), values in zip(coords.tolist(), back.feats):
         assert torch.equal(values, row[event, a, b // 2, c // 4])
-    with pytest.raises(ValueError, match="does not hold the voxels"):
+    kept = pooled.feats[:, 0] > 0
+    pruned = Unpool((1, 2, 4))(pooled.select(kept), like=x)
+    assert torch.equal(pruned.feats, torch.where(back.feats[:, :1] > 0, back.feats, 0))
+    with pytest.raises(ValueError, match="holds voxels that"):
         Unpool(2)(pooled, like=x)
 
 

@@ -161,9 +161,25 @@ def test_inverse_conv_without_a_cache_builds_the_map(x):
 
 def test_inverse_conv_refuses_other_cells(x):
     y = StridedConv(4, 4)(x)
-    wrong = SparseTensor(y.feats, y.coords.flip(0), batch_size=y.batch_size, stride=2)
-    with pytest.raises(ValueError, match="does not hold the voxels"):
-        InverseConv(4, 4)(wrong, like=x)
+    elsewhere = y.coords + torch.tensor([0, 0, 0, 100], dtype=torch.int32)
+    for coords in (elsewhere, y.coords[:1].expand(len(y), -1)):
+        wrong = SparseTensor(y.feats, coords, batch_size=y.batch_size, stride=2)
+        with pytest.raises(ValueError, match="holds voxels that"):
+            InverseConv(4, 4)(wrong, like=x)
+
+
+@pytest.mark.parametrize("window", [{}, {"kernel_size": 3, "padding": 1}])
+def test_inverse_conv_takes_pruned_cells_for_zeros(x, window):
+    y, up = StridedConv(4, 4, **window)(x), InverseConv(4, 4, **window)
+    kept = torch.arange(0, len(y), 2).flip(0)
+    feats = y.feats.detach().requires_grad_()
+    zeros = torch.zeros(len(y), 1).index_fill(0, kept, 1)
+    expected = up(y.with_feats(feats * zeros), like=x).feats
+    pruned = up(y.with_feats(feats).select(kept), like=x).feats
+    torch.testing.assert_close(pruned, expected)
+    gradients = [torch.autograd.grad(out.square().sum(), feats)[0] for out in (pruned, expected)]
+    torch.testing.assert_close(*gradients)
+    assert not up(y.select(kept[:0]), like=x).feats.any()
 
 
 @pytest.mark.parametrize("clone", [lambda t: pickle.loads(pickle.dumps(t)), copy.deepcopy])
