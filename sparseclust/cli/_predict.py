@@ -82,7 +82,9 @@ def predict(
     if semantic is not None:
         predictor.classifier = SemanticClassifier.from_pretrained(semantic, device=find_device(device))
     if tile is not None:
-        predictor.model = TiledNetwork(predictor.model, voxels=tile, overlap=tile_overlap)
+        for network in (predictor, predictor.classifier):
+            if network is not None:
+                network.model = TiledNetwork(network.model, voxels=tile, overlap=tile_overlap)
     options: dict[str, Any] = {
         "label": label,
         "embeddings": embeddings,

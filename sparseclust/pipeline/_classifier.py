@@ -12,8 +12,7 @@ import numpy.typing as npt
 import torch
 
 from sparseclust.data import Event, VoxelInputs, coalesce_event, collate_events
-from sparseclust.models import create_model
-from sparseclust.pipeline._model_file import read_model, write_model
+from sparseclust.pipeline._model_file import build_model, read_model, write_model
 
 
 class SemanticClassifier:
@@ -133,11 +132,8 @@ class SemanticClassifier:
         content = read_model(path)
         if "clusterer" in content:
             raise ValueError(f"{path}: finds particles, not classes; read it with Predictor.from_pretrained")
-        settings = dict(content["model"])
-        model = create_model(settings.pop("name"), **settings)
-        model.load_state_dict(content["state"])
         inputs = VoxelInputs(**content["inputs"])
-        return cls(model.eval(), inputs=inputs, batch_size=batch_size, device=device)
+        return cls(build_model(path, content), inputs=inputs, batch_size=batch_size, device=device)
 
 
 def _with_classes(event: Event, semantic: npt.NDArray[np.int64]) -> Event:

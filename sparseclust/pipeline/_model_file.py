@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparseclust.models import BranchedNet, create_model
+
 FORMAT = "sparseclust-model"
 SAFE = ".safetensors"
 STATE = "state"
@@ -63,6 +65,26 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
         shipped = f"; models that come with the library: {names}" if names else ""
         raise FileNotFoundError(f"{file}: no such file; `sparseclust train` writes one as model.pt{shipped}")
     return _read_safe(file) if file.suffix == SAFE else _read_torch(file)
+
+
+def build_model(path: str | os.PathLike[str], content: Mapping[str, Any]) -> BranchedNet:
+    """Build the network of a file that :func:`read_model` read, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If its parameters are not those of the network that it names.
+    """
+    try:
+        settings = dict(content["model"])
+        model = create_model(settings.pop("name"), **settings)
+        model.load_state_dict(content[STATE])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{path}: its parameters are not those of the network that it names, or that network is one of "
+            f"another release: {error}"
+        ) from error
+    return model.eval()
 
 
 def _read_torch(path: Path) -> dict[str, Any]:

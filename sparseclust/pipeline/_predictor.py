@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from sparseclust.data import Batch, Event, SemanticClass, VoxelInputs, collate_events
-from sparseclust.models import create_model
 from sparseclust.pipeline._assemble import (
     Clusterer,
     Labelled,
@@ -28,7 +27,7 @@ from sparseclust.pipeline._assemble import (
     network_outputs,
 )
 from sparseclust.pipeline._classifier import SemanticClassifier
-from sparseclust.pipeline._model_file import read_model, write_model
+from sparseclust.pipeline._model_file import build_model, read_model, write_model
 from sparseclust.pipeline._prediction import Prediction, Seen, per_event
 from sparseclust.pipeline._workers import LabelPool
 
@@ -295,11 +294,8 @@ class Predictor:
             raise ValueError(
                 f"{path}: finds classes, not particles; read it with SemanticClassifier.from_pretrained"
             )
-        settings = dict(content["model"])
-        model = create_model(settings.pop("name"), **settings)
-        model.load_state_dict(content["state"])
         return cls(
-            model.eval(),
+            build_model(path, content),
             clusterer_from_dict(content["clusterer"]),
             inputs=VoxelInputs(**content["inputs"]),
             classes=content["classes"],
