@@ -55,7 +55,7 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 # Words such as ndim in the shapes of arrays, which are names of several attributes.
-suppress_warnings = ["ref.python", "toc.empty_glob"]
+suppress_warnings = ["ref.python"]
 autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
 autodoc_default_options = {"members": True, "exclude-members": "__new__, __init__"}
@@ -79,7 +79,7 @@ class Offline(MimetypeRenderer):
     def to_mimebundle(self, figure):
         figure["layout"] |= {"paper_bgcolor": "rgba(0,0,0,0)", "font": {"color": "#888"}}
         options = {"full_html": False, "include_plotlyjs": False, "include_mathjax": False}
-        options["config"] = {"displayModeBar": False}
+        options["config"] = {"displayModeBar": False, "responsive": True}
         return {"text/html": plotly.io.to_html(figure, validate=False, **options)}
 
 plotly.io.renderers["docs"] = Offline()
@@ -146,7 +146,7 @@ def help_of(command: str) -> str:
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         main([command, "--help"])
-    return text.getvalue()
+    return text.getvalue().replace(" \b", "")  # argparse prints a backspace where a space is too many
 
 
 def add_plotly(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
