@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy.typing as npt
+import torch
 
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
 from sparseclust.data import Event, open_events
-from sparseclust.pipeline import Predictor
+from sparseclust.pipeline import Predictor, SemanticClassifier
 from sparseclust.training import Scorer, dbscan_labels
 from sparseclust.vis import ReportEvent, write_report
+
+Labels = npt.NDArray[Any] | None
 
 
 def display(
@@ -23,6 +26,7 @@ def display(
     event: int | None = None,
     events: str = ":",
     model: Path | None = None,
+    semantic: Path | None = None,
     output: Path = Path("display.html"),
     serve: bool = False,
     port: int = 0,
@@ -43,6 +47,8 @@ def display(
         Events to show, FIRST:END; either may be missing, and END is not included.
     model
         Label the events with this model: a file that `sparseclust train` wrote, or a name like spice-small.
+    semantic
+        Likewise a classifier, whose classes are used in the place of those of the events.
     output
         Page to write (.html).
     serve
@@ -58,11 +64,7 @@ def display(
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     """
-    predictor = (
-        None
-        if model is None
-        else Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
-    )
+    predictor = _predictor(model, semantic, batch_size=batch_size, device=find_device(device))
     size = 768 if predictor is None else predictor.inputs.spatial_size
     source = open_events(file, label=label, spatial_size=size)
     asked = _numbers(file, len(source), events, event)
@@ -72,7 +74,7 @@ def display(
         raise ValueError(f"{file}: event {event} is not among the events shown, {_span(shown)}")
     output.parent.mkdir(parents=True, exist_ok=True)
     name = Path(file).name
-    entries = map(_entry, shown, chosen, _labels(chosen, predictor))
+    entries = map(_entry, shown, chosen, _predicted(chosen, predictor))
     note = _account(shown, asked, len(source), sum(map(len, chosen)))
     shown_entries = progress(entries, total=len(chosen), what=name)
     write_report(output, title=name, events=shown_entries, notes=[note])
@@ -81,6 +83,19 @@ def display(
     print(f"page: {output.resolve().as_uri()}{anchor}")
     if serve:
         _serve(output.read_bytes(), port, anchor)
+
+
+def _predictor(
+    model: Path | None, semantic: Path | None, *, batch_size: int, device: torch.device
+) -> Predictor | None:
+    if model is None:
+        if semantic is not None:
+            raise ValueError("--semantic needs --model: predictions have their labels")
+        return None
+    predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=device)
+    if semantic is not None:
+        predictor.classifier = SemanticClassifier.from_pretrained(semantic, device=device)
+    return predictor
 
 
 def _numbers(file: str, n: int, events: str, event: int | None) -> range:
@@ -111,14 +126,17 @@ def _within(source: Sequence[Event], numbers: range, max_voxels: int) -> list[Ev
     return chosen
 
 
-def _labels(events: Sequence[Event], predictor: Predictor | None) -> Iterator[npt.NDArray[Any] | None]:
-    """Predicted labels of each event: from the network, or from the file where it has some."""
+def _predicted(events: Sequence[Event], predictor: Predictor | None) -> Iterator[tuple[Labels, Labels]]:
+    """Predicted labels and classes of each event: from the network, or from the file where it has some."""
     if predictor is not None:
-        return (prediction.labels for prediction in predictor.predict(events))
-    return (event.extra.get("label") for event in events)
+        return ((prediction.labels, prediction.semantic) for prediction in predictor.predict(events))
+    return ((event.extra.get("label"), event.extra.get("class")) for event in events)
 
 
-def _entry(number: int, event: Event, labels: npt.NDArray[Any] | None) -> ReportEvent:
+def _entry(number: int, event: Event, predicted: tuple[Labels, Labels]) -> ReportEvent:
+    labels, classes = predicted
+    if event.semantic is None and classes is not None:
+        event = Event(event.coords, event.feats, classes, event.instance)
     partitions = {} if labels is None else {"prediction": labels}
     return ReportEvent(
         f"event {number}",
