@@ -16,7 +16,7 @@ from sparseclust._version import __version__
 from sparseclust.data import EventStore, open_events
 from sparseclust.pipeline._assemble import clusterer_to_dict
 from sparseclust.pipeline._files import write_predictions
-from sparseclust.pipeline._lock import exclusive
+from sparseclust._lock import exclusive
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import Predictor
 

@@ -15,7 +15,7 @@ from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelCluster
 from sparseclust.data import EventStore, VoxelInputs, write_events
 from sparseclust.models import create_model
 from sparseclust.pipeline import Predictor, TiledNetwork, predict_file
-from sparseclust.pipeline import _lock as lock
+from sparseclust import _lock as lock
 from sparseclust.pipeline._production import fingerprint
 from sparseclust.testing import random_event
 

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sparseclust._lock import exclusive
 from sparseclust._version import __version__
 from sparseclust.data._store import EventStore, write_events
 from sparseclust.data.simulation._generator import SimulatedEvents
@@ -55,6 +56,8 @@ def write_simulated(
     ------
     ValueError
         If ``workers`` is below 1.
+    FileExistsError
+        If another process is writing it.
     OSError
         If the file cannot be written.
 
@@ -76,18 +79,19 @@ def write_simulated(
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: expected the name of a file in a folder that exists")
-    folder = target.with_name(f"{target.name}.parts")
-    folder.mkdir(exist_ok=True)
-    origin = _origin(events)
-    tasks = [
-        _Task(folder / f"{first:09d}.h5", events[first : first + PART], origin)
-        for first in range(0, len(events), PART)
-    ]
-    for n in _run(tasks, workers):
-        _report(advance, n)
-    count = write_events(target, _stored(tasks, advance), attrs=attrs)
-    shutil.rmtree(folder)
-    return count
+    with exclusive(target):
+        folder = target.with_name(f"{target.name}.parts")
+        folder.mkdir(exist_ok=True)
+        origin = _origin(events)
+        tasks = [
+            _Task(folder / f"{first:09d}.h5", events[first : first + PART], origin)
+            for first in range(0, len(events), PART)
+        ]
+        for n in _run(tasks, workers):
+            _report(advance, n)
+        count = write_events(target, _stored(tasks, advance), attrs=attrs)
+        shutil.rmtree(folder)
+        return count
 
 
 def _origin(events: SimulatedEvents) -> str:

@@ -92,3 +92,16 @@ def test_another_process_writes_the_same_bytes(tmp_path):
         environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
         subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=environment)
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_the_second_writer_refuses(tmp_path):
+    path, refused = tmp_path / "events.h5", []
+
+    def write_too(n):
+        with pytest.raises(FileExistsError, match=f"is being written by process {os.getpid()}"):
+            write_simulated(path, events())
+        refused.append(n)
+
+    assert write_simulated(path, events(), advance=write_too) == 10
+    assert refused
+    assert [p.name for p in tmp_path.iterdir()] == ["events.h5"]
