@@ -4,7 +4,8 @@ Outputs are compared first. Engines take turns in one process; times are medians
 by default, so a busy machine changes them little; ``--threads 2`` prints wall time instead.
 "spconv" is spconv's products on our kernel maps, "spconv (its own network)" the same network from its layers.
 With THP_MEM_ALLOC_ENABLE=1 torch takes huge pages, which matters from about 10^6 voxels.
-Run: python benchmarks/bench_sparse.py [--quick] [--threads N]
+Run: python benchmarks/bench_sparse.py [--quick] [--threads N] [--network] [--engines NAME ...]
+The network alone, on the default engine and from spconv's layers: --threads 2 --network --engines numba
 """
 
 import argparse
@@ -37,19 +38,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, a few seconds")
     parser.add_argument("--threads", type=int, default=1, help="more than one: wall time (default: 1)")
+    parser.add_argument("--network", action="store_true", help="leave out maps, layers, memory and scaling")
+    parser.add_argument(
+        "--engines", nargs="+", choices=ENGINES, default=ENGINES, help="default: all that run"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    engines = arguments.engines
     if arguments.threads > 1:
         clock = time.perf_counter
     quick = arguments.quick
     check_equality(track_voxels(2, 1000))
-    time_maps([10**4] if quick else [10**4, 10**5, 10**6])
-    time_layers(track_voxels(4, 2000 if quick else 10_000))
-    measure_memory(10**5 if quick else 10**6)
-    time_scaling([10**4, 10**5] if quick else [10**4, 10**5, 10**6])
+    if not arguments.network:
+        time_maps([10**4] if quick else [10**4, 10**5, 10**6], engines)
+        time_layers(track_voxels(4, 2000 if quick else 10_000), engines)
+        measure_memory(10**5 if quick else 10**6)
+        time_scaling([10**4, 10**5] if quick else [10**4, 10**5, 10**6])
     for size in (2000,) if quick else (2000, 10_000, 50_000):
         for filters in (16,) if quick else (16, 32):
-            time_network(track_voxels(4, size), filters)
+            time_network(track_voxels(4, size), filters, engines)
 
 
 # ------------------------------------------------------------------------------------------------ inputs
@@ -116,14 +123,14 @@ def spconv_network(net: UResNet) -> torch.nn.Module:
     return SpconvUResNet(net)
 
 
-def time_maps(sizes: list[int]) -> None:
+def time_maps(sizes: list[int], engines: list[str]) -> None:
     print("\nkernel maps, ms:       voxels     pairs   submanifold 3^3   strided 2^3")
     for size in sizes:
         coords = track_voxels(1, size)
         pairs = len(submanifold_map(coords, 3).source)
-        builds = [lambda e=e, b=b: with_engine(e, b) for e in ENGINES for b in map_builders(coords)]
+        builds = [lambda e=e, b=b: with_engine(e, b) for e in engines for b in map_builders(coords)]
         times = interleaved(builds, repeat=5)
-        for i, engine in enumerate(ENGINES):
+        for i, engine in enumerate(engines):
             print(f"  {engine:18}{size:9,}{pairs:10,}{times[2 * i]:18.1f}{times[2 * i + 1]:14.1f}")
 
 
@@ -131,7 +138,7 @@ def map_builders(coords: Tensor) -> list[Callable[[], object]]:
     return [lambda: submanifold_map(coords, 3), lambda: strided_map(coords, 2)]
 
 
-def time_layers(coords: Tensor) -> None:
+def time_layers(coords: Tensor, engines: list[str]) -> None:
     print(f"\nsubmanifold 3^3 forward, {len(coords):,} voxels, ms (ratio to plain products of the same size)")
     kernel_map = submanifold_map(coords, 3)
     for channels in (16, 32, 64):
@@ -147,11 +154,11 @@ def time_layers(coords: Tensor) -> None:
             return sparse_conv(feats, weight, kernel_map)
 
         base, *times = interleaved(
-            [plain, *(lambda e=e, c=conv: with_engine(e, c) for e in ENGINES)], repeat=9
+            [plain, *(lambda e=e, c=conv: with_engine(e, c) for e in engines)], repeat=9
         )
         print(
             f"  {channels:3} channels: products {base:.1f}",
-            *(f"| {e} {t:.1f} ({t / base:.2f})" for e, t in zip(ENGINES, times)),
+            *(f"| {e} {t:.1f} ({t / base:.2f})" for e, t in zip(engines, times)),
         )
 
 
@@ -202,14 +209,14 @@ def resident(name: str) -> int:
     return 1024 * int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
 
 
-def time_network(coords: Tensor, filters: int) -> None:
+def time_network(coords: Tensor, filters: int, engines: list[str]) -> None:
     torch.manual_seed(0)
     net, feats = UResNet(4, base_channels=filters), torch.rand(len(coords), 4)
 
     def ours() -> Tensor:
         return net(SparseTensor(feats, coords)).feats
 
-    passes = {engine: lambda engine=engine: with_engine(engine, ours) for engine in ENGINES}
+    passes = {engine: lambda engine=engine: with_engine(engine, ours) for engine in engines}
     if "spconv" in ENGINES:
         own = spconv_network(net)
         passes[OWN] = lambda: own(feats, coords)
@@ -219,7 +226,10 @@ def time_network(coords: Tensor, filters: int) -> None:
     works = [lambda f=f, w=w: w(f) for f in passes.values() for w in (inference, training)]
     times = interleaved(works, repeat=5)
     for i, name in enumerate(passes):
-        print(f"  {name:25} forward {times[2 * i]:7.0f}   forward + backward {times[2 * i + 1]:7.0f}")
+        print(
+            f"  {name:25} forward {times[2 * i]:7.0f}   forward + backward {times[2 * i + 1]:7.0f}",
+            flush=True,
+        )
 
 
 def inference(forward: Callable[[], Tensor]) -> None:
