@@ -6,9 +6,10 @@ import glob
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -85,27 +86,21 @@ def predict(
         for network in (predictor, predictor.classifier):
             if network is not None:
                 network.model = TiledNetwork(network.model, voxels=tile, overlap=tile_overlap)
-    options: dict[str, Any] = {
-        "label": label,
-        "embeddings": embeddings,
-        "workers": workers,
-        "overwrite": overwrite,
-    }
+    works = [
+        _Work(
+            source, target, {"model": str(model), "source": source, "input": {"number": i, "of": len(inputs)}}
+        )
+        for i, (source, target) in enumerate(zip(inputs, targets), start=1)
+    ]
     with _stopped_when_told():
-        failed = []
-        for number in range(part.number - 1, len(inputs), part.total):
-            source, target = inputs[number], targets[number]
-            place = {"number": number + 1, "of": len(inputs)}
-            attrs = {"model": str(model), "source": source, "input": place}
-            try:
-                print(_told(_predict_one(predictor, source, target, attrs=attrs, **options)), flush=True)
-            except (ValueError, OSError) as error:
-                if len(inputs) == 1 or getattr(error, "errno", None) in _FULL:
-                    raise
-                print(f"sparseclust predict: error: {error}", file=sys.stderr, flush=True)
-                failed.append(source)
-    if failed:
-        raise ValueError(f"{len(failed)} of {len(inputs)} inputs failed, see above: {', '.join(failed)}")
+        _predict_all(
+            predictor,
+            works[part.number - 1 :: part.total],
+            label=label,
+            embeddings=embeddings,
+            workers=workers,
+            overwrite=overwrite,
+        )
 
 
 def find_device(name: str) -> torch.device:
@@ -118,10 +113,36 @@ def find_device(name: str) -> torch.device:
         raise ValueError(f"no device {name!r}; try auto, cpu or cuda") from error
 
 
-def _predict_one(predictor: Predictor, source: str, target: Path, **options: Any) -> PredictedFile:
-    n = len(open_events(source, label=options["label"], spatial_size=predictor.inputs.spatial_size))
-    with contextlib.closing(progress_bar(total=n, what=Path(source).name)) as bar:
-        return predict_file(predictor, source, target, advance=bar.update, **options)
+class _Work(NamedTuple):
+    """An input, its output, and what the output says about them."""
+
+    source: str
+    target: Path
+    attrs: dict[str, Any]
+
+
+def _predict_all(predictor: Predictor, works: list[_Work], **options: Any) -> None:
+    """Do all that can be done; then raise if anything could not."""
+    failed = []
+    for work in works:
+        try:
+            print(_told(_predict_one(predictor, work, **options)), flush=True)
+        except (ValueError, OSError) as error:
+            if len(works) == 1 or getattr(error, "errno", None) in _FULL:
+                raise
+            print(f"sparseclust predict: error: {error}", file=sys.stderr, flush=True)
+            failed.append(work.source)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(works)} inputs failed, see above: {', '.join(failed)}")
+
+
+def _predict_one(predictor: Predictor, work: _Work, **options: Any) -> PredictedFile:
+    size = predictor.inputs.spatial_size
+    n = len(open_events(work.source, label=options["label"], spatial_size=size))
+    with contextlib.closing(progress_bar(total=n, what=Path(work.source).name)) as bar:
+        return predict_file(
+            predictor, work.source, work.target, attrs=work.attrs, advance=bar.update, **options
+        )
 
 
 def _told(done: PredictedFile) -> str:
@@ -140,6 +161,9 @@ def _stopped_when_told() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt("terminated")
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield

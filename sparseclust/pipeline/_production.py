@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 import h5py
 import torch
 
+from sparseclust._lock import exclusive
 from sparseclust._version import __version__
 from sparseclust.data import EventStore, open_events
 from sparseclust.pipeline._assemble import clusterer_to_dict
 from sparseclust.pipeline._files import write_predictions
-from sparseclust._lock import exclusive
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import Predictor
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from sparseclust import _lock as lock
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import EventStore, VoxelInputs, write_events
 from sparseclust.models import create_model
 from sparseclust.pipeline import Predictor, TiledNetwork, predict_file
-from sparseclust import _lock as lock
 from sparseclust.pipeline._production import fingerprint
 from sparseclust.testing import random_event
 
