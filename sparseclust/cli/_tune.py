@@ -24,6 +24,7 @@ def tune(
     output: Path | None = None,
     metric: Literal["sbd", "ari", "harmonic"] = "sbd",
     steps: int = 20,
+    linkage: Literal["single", "additive"] | None = None,
     plot: Path | None = None,
     batch_size: int = 8,
     device: str = "auto",
@@ -46,6 +47,9 @@ def tune(
         What is best: mean sbd, mean ari, or the harmonic mean of the two.
     steps
         Thresholds to try, of each kind.
+    linkage
+        Of an affinity graph: whether one edge joins two pieces, or all edges between them have a say; by
+        default as the model was saved.
     plot
         Write heat-maps of the scores here (.html).
     batch_size
@@ -61,6 +65,10 @@ def tune(
     if plot is not None:
         plot.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
+    if linkage is not None:
+        if not isinstance(predictor.clusterer, AffinityGraphClusterer):
+            raise ValueError("--linkage is for models that score edges; this one has Gaussian kernels")
+        predictor.clusterer.set_params(linkage=linkage)
     size = predictor.inputs.spatial_size
     sources = [open_events(name, label=label, spatial_size=size) for name in files]
     predictions = (p for events in sources for p in predictor.predict(events))

@@ -56,6 +56,18 @@ def test_a_model_with_edges_gets_a_pair_per_class(files, capsys):
     assert "min size" in page.read_text()
 
 
+def test_linkage_is_kept_and_only_for_edges(files, capsys):
+    events, model = files
+    tuned = model.with_name("additive.pt")
+    command = ["tune", str(events), "--steps", "2", "--device", "cpu", "--linkage", "additive"]
+    assert main([*command, "--model", str(model)]) == 2
+    assert "Gaussian kernels" in capsys.readouterr().err
+    graph = model.with_name("graph.pt")
+    Predictor(edge_spice(**TINY), AffinityGraphClusterer(), inputs=VoxelInputs(SIZE)).save(graph)
+    assert main([*command, "--model", str(graph), "--output", str(tuned)]) == 0
+    assert Predictor.from_pretrained(tuned).clusterer.linkage == "additive"
+
+
 def test_steps_must_be_positive(files, capsys):
     events, model = files
     assert main(["tune", str(events), "--model", str(model), "--steps", "0"]) == 2
