@@ -33,9 +33,9 @@ class SyncBatchNorm(BatchNorm):
         for running, new in ((norm.running_mean, mean), (norm.running_var, variance * n / (n - 1))):
             running.add_(torch.where(own, norm.momentum * (new - running), 0.0))
         mean = torch.where(own, mean, norm.running_mean)
-        scale = torch.rsqrt(torch.where(own, variance, norm.running_var) + norm.eps)
-        out = _Normalise.apply(feats, mean.to(feats), scale.to(feats), n)  # type: ignore[no-untyped-call]
-        out = out * norm.weight + norm.bias
+        root = torch.rsqrt(torch.where(own, variance, norm.running_var) + norm.eps)
+        share = torch.where(own, 1 / n, 0.0)
+        out = _Normalise.apply(feats, norm.weight, norm.bias, mean, root, share)  # type: ignore[no-untyped-call]
         out = out if negative_slope == 1 else functional.leaky_relu(out, negative_slope)
         return x.with_feats(out.to(x.feats.dtype))
 
@@ -53,32 +53,39 @@ class SyncBatchNorms(lightning.plugins.LayerSync):
 
 
 class _Normalise(torch.autograd.Function):
-    """``(x - mean) * scale``, where mean and scale are those of the rows of all processes if n > 1."""
+    """``(x - mean) * root * weight + bias``, with the roundings of ``_batch_norm_cpu``.
+
+    Each row had the given share in the mean, 0 where the moments are not those of the rows.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mean: Tensor, scale: Tensor, n: Tensor) -> Tensor:
-        out = (x - mean) * scale
-        ctx.save_for_backward(out, scale, n)
-        return out
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, root: Tensor, share: Tensor
+    ) -> Tensor:
+        scale = weight * root
+        ctx.save_for_backward(x, scale, mean, root, share)
+        return x * scale.to(x) + (bias - mean * scale).to(x)
 
     @staticmethod
     def backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
-        out, scale, n = ctx.saved_tensors
-        sums = torch.stack([_sum(upper), _sum(upper * out)])
+        x, scale, mean, root, share = ctx.saved_tensors
+        sums = torch.stack([_sum(upper), _sum(upper.double() * x)])
+        sums[1] = (sums[1] - mean * sums[0]) * root
+        bias, weight = sums.to(x, copy=True)
         distributed.all_reduce(sums)
-        first, second = torch.where(n > 1, sums / n, 0.0).to(upper)
-        return (upper - first - out * second) * scale, None, None, None
+        level, tilt = sums[0] * share, sums[1] * root * share
+        flow = upper - level.to(x) - (x - mean.to(x)) * tilt.to(x)
+        return scale.to(x) * flow, weight, bias, None, None, None
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows, mean and variance of the columns, over all processes."""
-    sums = torch.cat([_sum(x), x.new_full((1,), len(x), dtype=torch.float64)])
+    count = x.new_full(x.shape[1:], len(x), dtype=torch.float64)
+    sums = torch.stack([count, _sum(x), _sum(x.double().square())])
     distributed.all_reduce(sums)
-    n = sums[-1]
-    mean = sums[:-1] / n
-    squares = _sum((x - mean.to(x)).square())
-    distributed.all_reduce(squares)
-    return n, mean, squares / n
+    n = sums[0, 0]
+    mean, square = sums[1:] / n
+    return n, mean, (square - mean.square()).clamp_min(0)
 
 
 def _sum(rows: Tensor) -> Tensor:

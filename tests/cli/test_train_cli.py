@@ -1,5 +1,8 @@
 """``sparseclust train`` as a user meets it."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -40,3 +43,22 @@ def test_a_network_that_does_not_fit_is_refused(events, tmp_path, capsys):
     assert _train(events, tmp_path, "--max_steps", "1", "--start", "spice-small") == 2
     assert "spice-small" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_torchrun_starts_two_processes(events, tmp_path):
+    """One of them speaks and writes; the step, and the epoch, are those of one process."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "sparseclust", "train", str(events), "--validation", str(events), *TINY]
+    options = ["--batch_size", "2", "--workers", "0", "--accelerator", "cpu", "--max_steps", "4"]
+    done = subprocess.run(
+        [*torchrun, *command, *options, "--output", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model:") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "logs", "model.pt"]
+    assert len(list((tmp_path / "logs").iterdir())) == 1
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
