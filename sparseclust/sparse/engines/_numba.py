@@ -67,12 +67,13 @@ class NumbaEngine(TorchEngine):
             return super().convolve(feats, weight, pairs, n_target, centre)
         n_out = weight.shape[2]
         feats = _pad_columns(feats, _kernels.UNROLL)
-        weight = nn.functional.pad(weight, (0, 0, 0, feats.shape[1] - weight.shape[1]))
         weight = _pad_columns(weight, _kernels.VECTOR_BYTES // weight.itemsize)
+        if feats.shape[1] > weight.shape[1]:
+            weight = nn.functional.pad(weight, (0, 0, 0, feats.shape[1] - weight.shape[1]))
         starts, block = _blocks(pairs, n_target)
         arrays = _arrays(feats, weight, *pairs[:2])
         result = empty_rows(n_target, weight.shape[2], arrays[0].dtype)
-        edges = _edges(starts.sum(axis=1), threads_for(len(pairs.source), _PAIRS_PER_THREAD))
+        edges = _edges(starts, threads_for(len(pairs.source), _PAIRS_PER_THREAD))
         in_torch_threads(
             lambda t: _kernels.convolve(*arrays, starts, edges[t], edges[t + 1], block, result),
             len(edges) - 1,
@@ -152,12 +153,13 @@ def _blocks(pairs: Pairs, n_target: int) -> tuple[_Array, int]:
     return pairs.plan.numpy(), _block(n_target)
 
 
-def _edges(pairs_before: _Array, threads: int) -> list[int]:
+def _edges(starts: _Array, threads: int) -> list[int]:
     """First block of each thread, so that all have about as many pairs, and the end."""
-    total = pairs_before[-1] - pairs_before[0]
-    wanted = pairs_before[0] + np.arange(1, threads) * total // threads
-    inner: list[int] = np.searchsorted(pairs_before, wanted).tolist()
-    return [0, *inner, len(pairs_before) - 1]
+    if threads == 1:
+        return [0, len(starts) - 1]
+    before = (starts - starts[0]).sum(axis=1)
+    inner: list[int] = np.searchsorted(before, np.arange(1, threads) * before[-1] // threads).tolist()
+    return [0, *inner, len(starts) - 1]
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
