@@ -111,12 +111,12 @@ def seams(quick: bool) -> None:
     network = predictor.model
     generator = EventGenerator("pilarnet", rng=5)
     events = [
-        overlay_events([generator.event(4 * i + j) for j in range(4)]) for i in range(1 if quick else 6)
+        overlay_events([generator.event(4 * i + j) for j in range(4)]) for i in range(1 if quick else 4)
     ]
     whole = [predictor.predict_batch([event])[0] for event in events]
     reach = TiledNetwork(network, voxels=1).overlap
     print(f"{len(events)} events of {np.mean([len(event) for event in events]):,.0f} voxels, cut into tiles")
-    for overlap in (reach, 128, 64, 32, 16, 1):
+    for overlap in (reach, 64, 32, 16, 1):
         changed, worst, scores = [], 0.0, []
         for event, expected in zip(events, whole):
             found = smallest_tiles(predictor, network, event, overlap)
@@ -133,7 +133,7 @@ def seams(quick: bool) -> None:
 def smallest_tiles(predictor: Predictor, network: Any, event: Event, overlap: int) -> Any:
     """Cut into as many tiles as the overlap allows."""
     found = None
-    for part in (0.95, 0.7, 0.5, 0.35, 0.25):
+    for part in (0.95, 0.6, 0.3):
         predictor.model = TiledNetwork(network, voxels=int(part * len(event)), overlap=overlap)
         try:
             [found] = predictor.predict_batch([event])
