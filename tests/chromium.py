@@ -124,7 +124,9 @@ class Page:
         elif event.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
             self.complaints.append(parameters["entry"]["text"])
         elif event.get("method") == "Network.requestWillBeSent":
-            self.requests.append(parameters["request"]["url"])
+            url = parameters["request"]["url"]
+            if not url.startswith("data:"):
+                self.requests.append(url)
 
 
 @contextmanager
