@@ -45,6 +45,10 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     ``train/*``, the loss of the embeddings also per class (``train/loss_track``, ``nan`` in a step without
     the class), and per validation ``val/loss``, ``val/ari``, ``val/sbd`` (means over events and classes) and
     the same per class.
+
+    The loss of a voxel grows with the square of its distance in margins, without a bound, so one event can make
+    ``val/loss`` jump where the scores stay as they were. At full learning rate the moving statistics of the
+    norms, which remember some ten batches, add to that; averages (:class:`WeightAverage`) steady it.
     """
 
     monitor = "val/sbd"
@@ -141,8 +145,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
             places = batch.tensor.coords[:, 1:]
             bridge = (places[edges[0]] - places[edges[1]]).abs().amax(dim=1) > 1
             touching = edges[:, ~bridge]
-            terms |= self.edge_loss(logits[~bridge], touching, instance=batch.instance, event=batch.group)
-            weight = share(edge_weight, touching, batch.instance, batch.group, self.edge_loss)
+            terms |= self.edge_loss(logits[~bridge], touching, instance=batch.instance)
+            weight = share(edge_weight, touching, batch.instance, None, self.edge_loss)
             losses.append(terms["loss"] * weight)
             if getattr(self.model, "bridge_radius", 0.0):
                 of_bridges = self.bridge_loss(logits[bridge], edges[:, bridge], instance=batch.instance)
