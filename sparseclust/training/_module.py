@@ -46,9 +46,9 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     the class), and per validation ``val/loss``, ``val/ari``, ``val/sbd`` (means over events and classes) and
     the same per class.
 
-    The loss of a voxel grows with the square of its distance in margins, without a bound, so one event can make
-    ``val/loss`` jump where the scores stay as they were. At full learning rate the moving statistics of the
-    norms, which remember some ten batches, add to that; averages (:class:`WeightAverage`) steady it.
+    The loss of a voxel grows with the square of its distance in margins, without a bound, so one event can
+    make ``val/loss`` jump where the scores stay as they were. At full learning rate the moving statistics of
+    the norms, which remember some ten batches, add to that; averages (:class:`WeightAverage`) steady it.
     """
 
     monitor = "val/sbd"
