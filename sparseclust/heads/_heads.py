@@ -224,19 +224,22 @@ class EdgeAffinityHead(nn.Module):
 
     def __init__(self, in_channels: int, *, hidden: int = 32, distance: bool = False) -> None:
         super().__init__()
-        self.distance = distance
-        width = 2 * in_channels + distance
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))
+        self.mlp = nn.Sequential(nn.Linear(2 * in_channels, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))
+        # Apart from the others, so that weights of a head without it fit.
+        self.reach = nn.Linear(1, hidden, bias=False) if distance else None
 
     def forward(self, features: SparseTensor, edges: Tensor) -> Tensor:
         """Return one logit per column of ``edges`` (2, m), rows of ``features``."""
         if edges.ndim != 2 or len(edges) != 2:
             raise ValueError(f"edges must have shape (2, m), got {tuple(edges.shape)}")
         first, second = (features.feats.index_select(0, end) for end in edges)
-        columns = [(first - second).abs(), first + second]
-        if self.distance:
+        enter, *rest = self.mlp
+        hidden = enter(torch.cat([(first - second).abs(), first + second], dim=1))
+        if self.reach is not None:
             places = features.coords[:, 1:]
             step = places.index_select(0, edges[0]) - places.index_select(0, edges[1])
-            columns.append(step.to(first.dtype).norm(dim=1, keepdim=True))
-        logits: Tensor = self.mlp(torch.cat(columns, dim=1))
-        return logits.squeeze(1)
+            hidden = hidden + self.reach(step.to(first.dtype).norm(dim=1, keepdim=True))
+        for layer in rest:
+            hidden = layer(hidden)
+        logits: Tensor = hidden.squeeze(1)
+        return logits
