@@ -71,8 +71,11 @@ c.InlineBackend.figure_formats = {"png"}
 c.InlineBackend.print_figure_kwargs = {"bbox_inches": None}
 c.HistoryManager.enabled = False
 """,
-    "startup/displays.py": """
+    "startup/outputs.py": """
+import subprocess
+
 import plotly.io
+from IPython.core.magic import register_cell_magic
 from plotly.io.base_renderers import MimetypeRenderer
 
 class Offline(MimetypeRenderer):
@@ -84,6 +87,11 @@ class Offline(MimetypeRenderer):
 
 plotly.io.renderers["docs"] = Offline()
 plotly.io.renderers.default = "docs"
+
+@register_cell_magic
+def bash(options, cell):
+    # IPython's own prints pieces of a hundred characters, which become lines of the page.
+    print(subprocess.run(["bash", "-ec", cell], check=True, stdout=-1, text=True).stdout, end="")
 """,
 }
 logging.getLogger("traitlets").setLevel(logging.WARNING)
