@@ -128,6 +128,7 @@ def train(
     ema_decay: float | None = None,
     patience: int | None = None,
     start: str | None = None,
+    freeze: bool = False,
     workers: int = 1,
     seed: int = 0,
     accelerator: str = "auto",
@@ -169,6 +170,8 @@ def train(
         Stop after so many validations without a better SBD, and keep the best model, not the last one.
     start
         Start from the weights of this model file, or of a model that comes with the library, by its name.
+    freeze
+        Leave those weights as they are, and train what the file does not have.
     workers
         Processes that read events.
     seed
@@ -199,11 +202,18 @@ def train(
     if data.left_out:
         say(f"{data.left_out} training events have more than {batch_voxels} voxels and are left out")
     model = build_network(network, size=size, seed=seed)
-    if start is not None and not resume:
+    if freeze and start is None:
+        raise ValueError("--freeze keeps the weights of a trained model: give one as --start")
+    if start is not None and (freeze or not resume):
         reader = SemanticClassifier if network.name == SEMANTIC else Predictor
         missing = start_from(start, model, inputs=data.inputs, reader=reader)
         if missing:
             say(f"{start} has no weights for {len(missing)} tensors, which start anew: {', '.join(missing)}")
+        if freeze:
+            if not missing:
+                raise ValueError(f"nothing to train: {start} has all weights, and --freeze keeps them")
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(name in missing)
     module: Any = _module(model, network, loss, learning_rate)
     logging.getLogger("lightning.pytorch").setLevel(
         logging.WARNING

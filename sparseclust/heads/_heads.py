@@ -204,13 +204,13 @@ class EdgeAffinityHead(nn.Module):
         Features per voxel.
     hidden : int
         Width of the hidden layer.
-    distance : bool
-        Tell the MLP how far apart the ends are as well, for edges that bridge gaps.
+    bridges : bool
+        Judge edges between voxels that do not touch by an MLP of their own, which knows their length as well.
 
     Notes
     -----
-    ``MLP([|f_i - f_j|, f_i + f_j])``, with ``|x_i - x_j|`` in voxels where ``distance`` is asked for: the
-    same for both directions of an edge.
+    ``MLP([|f_i - f_j|, f_i + f_j])``, and ``MLP'([|f_i - f_j|, f_i + f_j, |x_i - x_j|])`` of bridges, the
+    length in voxels: the same for both directions of an edge.
 
     Examples
     --------
@@ -222,24 +222,27 @@ class EdgeAffinityHead(nn.Module):
     torch.Size([1])
     """
 
-    def __init__(self, in_channels: int, *, hidden: int = 32, distance: bool = False) -> None:
+    def __init__(self, in_channels: int, *, hidden: int = 32, bridges: bool = False) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(2 * in_channels, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))
-        # Apart from the others, so that weights of a head without it fit.
-        self.reach = nn.Linear(1, hidden, bias=False) if distance else None
+        self.mlp = _edge_mlp(2 * in_channels, hidden)
+        self.bridge_mlp = _edge_mlp(2 * in_channels + 1, hidden) if bridges else None
 
     def forward(self, features: SparseTensor, edges: Tensor) -> Tensor:
         """Return one logit per column of ``edges`` (2, m), rows of ``features``."""
         if edges.ndim != 2 or len(edges) != 2:
             raise ValueError(f"edges must have shape (2, m), got {tuple(edges.shape)}")
         first, second = (features.feats.index_select(0, end) for end in edges)
-        enter, *rest = self.mlp
-        hidden = enter(torch.cat([(first - second).abs(), first + second], dim=1))
-        if self.reach is not None:
-            places = features.coords[:, 1:]
-            step = places.index_select(0, edges[0]) - places.index_select(0, edges[1])
-            hidden = hidden + self.reach(step.to(first.dtype).norm(dim=1, keepdim=True))
-        for layer in rest:
-            hidden = layer(hidden)
-        logits: Tensor = hidden.squeeze(1)
-        return logits
+        columns = torch.cat([(first - second).abs(), first + second], dim=1)
+        logits: Tensor = self.mlp(columns).squeeze(1)
+        if self.bridge_mlp is None:
+            return logits
+        places = features.coords[:, 1:]
+        step = places.index_select(0, edges[0]) - places.index_select(0, edges[1])
+        bridge = torch.nonzero(step.abs().amax(dim=1) > 1).squeeze(1)
+        length = step[bridge].to(columns.dtype).norm(dim=1, keepdim=True)
+        of_bridges = self.bridge_mlp(torch.cat([columns[bridge], length], dim=1)).squeeze(1)
+        return logits.index_put((bridge,), of_bridges)
+
+
+def _edge_mlp(width: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))

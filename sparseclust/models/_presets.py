@@ -211,7 +211,7 @@ def semantic_unet(
 
 
 def _edge_branch(decoder: UResNetDecoder, bridge_radius: float) -> Branch:
-    head = EdgeAffinityHead(decoder.out_channels, distance=bridge_radius > 0)
+    head = EdgeAffinityHead(decoder.out_channels, bridges=bridge_radius > 0)
     return Branch(decoder, edge_heads={"affinity": head})
 
 

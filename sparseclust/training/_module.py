@@ -74,6 +74,15 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.scores = PartitionMetric()
         self.class_scores = PartitionMetric(by="semantic")
 
+    def train(self, mode: bool = True) -> "SpatialEmbeddingModule":
+        """Switch to training; parts of which nothing is trained stay as they are used, norms among them."""
+        super().train(mode)
+        for part in self.modules():
+            parameters = list(part.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                part.eval()
+        return self
+
     def trained(self, inputs: VoxelInputs, classes: Sequence[int]) -> Predictor:
         """Return what applies the network to events.
 
