@@ -12,9 +12,10 @@ import torch
 
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
+from sparseclust.cli._report import event_scores
 from sparseclust.data import Event, open_events
 from sparseclust.pipeline import Predictor, SemanticClassifier
-from sparseclust.training import Scorer, dbscan_labels
+from sparseclust.training import dbscan_labels
 from sparseclust.vis import ReportEvent, write_report
 
 Labels = npt.NDArray[Any] | None
@@ -143,17 +144,8 @@ def _entry(number: int, event: Event, predicted: tuple[Labels, Labels]) -> Repor
         event,
         {**partitions, "DBSCAN": dbscan_labels(event)},
         str(number),
-        {} if labels is None else _scores(event, labels),
+        {} if labels is None else event_scores(event, labels),
     )
-
-
-def _scores(event: Event, labels: npt.NDArray[Any]) -> dict[int, float]:
-    if event.instance is None:
-        return {}
-    scorer = Scorer()
-    scorer.add(event, labels)
-    table = scorer.table()
-    return dict(zip(table["semantic"].tolist(), table["sbd"].tolist()))
 
 
 def _account(shown: range, asked: range, total: int, voxels: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
-from sparseclust.cli._report import write_comparison
+from sparseclust.cli._report import event_scores, write_comparison
 from sparseclust.cli._tables import (
     HEADERS,
     PARTICLE_HEADERS,
@@ -20,7 +20,6 @@ from sparseclust.cli._tables import (
 )
 from sparseclust.data import Event, open_events
 from sparseclust.pipeline import Prediction, Predictor, SemanticClassifier
-from sparseclust.training import Scorer
 from sparseclust.training import evaluate as evaluate_predictions
 
 
@@ -51,7 +50,7 @@ def evaluate(
     report
         Write an interactive report here (.html).
     shown
-        How many events the report shows.
+        How many events the report shows; beside the worst ones, the four worst of each class.
     show
         Which ones: the worst by their mean SBD over classes, or the first.
     batch_size
@@ -117,27 +116,40 @@ def _labelled(name: str, events: Sequence[Event], predictor: Predictor | None) -
 class _Gallery:
     """Some of the predictions that pass by: the first ones, or those with the lowest scores."""
 
+    _PER_CLASS = 4
+
     def __init__(self, n: int, *, worst: bool) -> None:
         self._n = n
         self._worst = worst
-        self._kept: list[tuple[float, int, Prediction]] = []
+        self._kept: dict[int, tuple[dict[int, float], Prediction]] = {}
 
     def watch(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         """Pass predictions on and remember some; never more than one too many."""
         for number, prediction in enumerate(predictions):
             if self._n:
-                scorer = Scorer()
-                scorer.add(prediction.event, prediction.labels)
-                score = float(np.mean(scorer.table()["sbd"])) if len(scorer.table()) else np.nan
-                self._kept.append((score, number, prediction))
-                self._kept.sort(key=self._order)
-                del self._kept[self._n :]
+                self._kept[number] = event_scores(prediction.event, prediction.labels), prediction
+                self._kept = {k: self._kept[k] for k in self._chosen()}
             yield prediction
 
     def entries(self, source: str) -> list[tuple[str, Prediction]]:
         """Titles and predictions, in order."""
-        return [(f"{source}, event {number}, SBD {score:.3f}", p) for score, number, p in self._kept]
+        means = self._means()
+        return [(f"{source}, event {k}, SBD {means[k]:.3f}", p) for k, (_, p) in self._kept.items()]
 
-    def _order(self, entry: tuple[float, int, Prediction]) -> tuple[float, int]:
-        score, number, _ = entry
-        return (score if self._worst and not np.isnan(score) else np.inf if self._worst else 0.0, number)
+    def _means(self) -> dict[int, float]:
+        return {k: float(np.mean([*s.values()])) if s else np.nan for k, (s, _) in self._kept.items()}
+
+    def _chosen(self) -> list[int]:
+        """Numbers of those to keep: by the mean over classes, then of each class, without repetition."""
+        if not self._worst:
+            return sorted(self._kept)[: self._n]
+        chosen = _lowest(self._means(), self._n)
+        for c in sorted({c for scores, _ in self._kept.values() for c in scores}):
+            of_class = {k: scores[c] for k, (scores, _) in self._kept.items() if c in scores}
+            chosen += _lowest(of_class, self._PER_CLASS)
+        return list(dict.fromkeys(chosen))
+
+
+def _lowest(values: dict[int, float], n: int) -> list[int]:
+    """Keys of the n lowest values; nan last, ties to the smaller key."""
+    return sorted(values, key=lambda k: (np.isnan(values[k]), values[k], k))[:n]

@@ -14,9 +14,10 @@ from sparseclust.cli._tables import (
     comparison_rows,
     particle_rows,
 )
+from sparseclust.data import Event
 from sparseclust.pipeline import Prediction
 from sparseclust.training import Scorer, dbscan_labels
-from sparseclust.vis import ReportTable, plot_scores, plot_trends, write_report
+from sparseclust.vis import ReportEvent, ReportTable, plot_scores, plot_trends, write_report
 
 
 def write_comparison(
@@ -43,7 +44,12 @@ def write_comparison(
         Paragraphs above the tables.
     """
     shown = [
-        (heading, p.event, {"sparseclust": p.labels, "DBSCAN": dbscan_labels(p.event)})
+        ReportEvent(
+            heading,
+            p.event,
+            {"sparseclust": p.labels, "DBSCAN": dbscan_labels(p.event)},
+            scores=event_scores(p.event, p.labels),
+        )
         for heading, p in events
     ]
     summary = [
@@ -61,6 +67,16 @@ def write_comparison(
         for plot in _plots(name, {method: scorer.table() for method, scorer in methods.items()})
     ]
     write_report(path, title=title, summary=summary, figures=figures, events=shown, notes=explained)
+
+
+def event_scores(event: Event, labels: npt.NDArray[Any]) -> dict[int, float]:
+    """SBD of each class of an event; none without truth."""
+    if event.instance is None:
+        return {}
+    scorer = Scorer()
+    scorer.add(event, labels)
+    table = scorer.table()
+    return dict(zip(table["semantic"].tolist(), table["sbd"].tolist()))
 
 
 def _plots(name: str, tables: Mapping[str, npt.NDArray[Any]]) -> list[Any]:

@@ -86,16 +86,20 @@ def test_predict_and_evaluate(folder, capsys):
 
 def test_the_report_shows_the_worst_events(folder, tmp_path):
     predictions = folder / "out" / "events.pred.h5"
-    scores = []
-    for event in open_events(predictions):
+    scores, worst = [], {}
+    for number, event in enumerate(open_events(predictions)):
         scorer = Scorer()
         scorer.add(event, event.extra["label"])
         scores.append(np.mean(scorer.table()["sbd"]))
+        for row in scorer.table():
+            worst.setdefault(int(row["semantic"]), []).append((row["sbd"], number))
     page = tmp_path / "report.html"
     assert main(["evaluate", str(predictions), "--report", str(page), "--shown", "2"]) == 0
     titles = re.findall('data-title="([^"]*)"', page.read_text())
     order = np.lexsort([np.arange(len(scores)), scores])[:2]
-    assert titles == [f"events.pred.h5, event {i}, SBD {scores[i]:.3f}" for i in order]
+    assert titles[:2] == [f"events.pred.h5, event {i}, SBD {scores[i]:.3f}" for i in order]
+    of_classes = {number for found in worst.values() for _, number in sorted(found)[:4]}
+    assert {int(re.search("event ([0-9]+)", title)[1]) for title in titles} == {*order} | of_classes
 
 
 def test_evaluation_knows_the_volume_of_the_model(folder, tmp_path, capsys):
