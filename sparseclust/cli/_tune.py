@@ -24,6 +24,7 @@ def tune(
     output: Path | None = None,
     metric: Literal["sbd", "ari", "harmonic"] = "sbd",
     steps: int = 20,
+    together: bool = False,
     linkage: Literal["single", "additive"] | None = None,
     plot: Path | None = None,
     batch_size: int = 8,
@@ -33,7 +34,7 @@ def tune(
     """Find the best thresholds of a model's clusterer, and write a model that uses them.
 
     Gaussian kernels: seed and kernel threshold. An affinity graph: threshold and smallest size. Both per
-    class.
+    class, or for all classes together.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def tune(
         What is best: mean sbd, mean ari, or the harmonic mean of the two.
     steps
         Thresholds to try, of each kind.
+    together
+        Use the same thresholds for all classes: with few events of a class its own are those of chance.
     linkage
         Of an affinity graph: whether one edge joins two pieces, or all edges between them have a say; by
         default as the model was saved.
@@ -82,7 +85,7 @@ def tune(
     )
     headers = ("class", "score", "value", *(name.replace("_", " ") for name in scan.grids), "events")
     print(format_table(headers, _rows(scan)))
-    predictor.clusterer = with_thresholds(predictor.clusterer, scan)
+    predictor.clusterer = with_thresholds(predictor.clusterer, scan, together=together)
     predictor.save(target, tuned_for=metric, tuned_on=", ".join(files))
     print(f"model: {target}")
     if plot is not None:

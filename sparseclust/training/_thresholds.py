@@ -83,10 +83,11 @@ class ThresholdScan:
         return {name: values[i].item() for (name, values), i in zip(self.grids.items(), at)}
 
 
-def with_thresholds(clusterer: C, scan: ThresholdScan) -> C:
+def with_thresholds(clusterer: C, scan: ThresholdScan, *, together: bool = False) -> C:
     """Return a new clusterer with the best thresholds of a scan, and the rules of the one given.
 
-    Thresholds are per class; classes that the scan has not seen keep theirs.
+    Thresholds are per class, and classes that the scan has not seen keep theirs; or, ``together``, those that
+    are best for all classes.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def with_thresholds(clusterer: C, scan: ThresholdScan) -> C:
             f"the scan is of {list(scan.grids)}, {type(clusterer).__name__} has "
             f"{list(default_grids(clusterer))}; give the clusterer that tune_thresholds was given"
         )
-    if scan.classes.tolist() == [-1]:
+    if together or scan.classes.tolist() == [-1]:
         return type(clusterer)(**(parameters | scan.best_for_all))
     for name in scan.grids:
         best = {c: values[name] for c, values in scan.best.items()}

@@ -216,5 +216,7 @@ def test_a_graph_gets_a_pair_per_class(repeated):
         assert getattr(tuned, name).items() >= {c: best[name] for c, best in scan.best.items()}.items()
     assert all(isinstance(size, int) for size in tuned.min_size.values())
     assert tuned.linkage == clusterer.linkage
+    shared = with_thresholds(clusterer, scan, together=True).get_params()
+    assert shared == {**clusterer.get_params(), **scan.best_for_all}
     with pytest.raises(ValueError, match=r"the scan is of .*min_size.*GaussianKernelClusterer has"):
         with_thresholds(GaussianKernelClusterer(), scan)
