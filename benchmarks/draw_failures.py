@@ -47,13 +47,15 @@ def main() -> None:
     )
     parser.add_argument("file", help="labelled events")
     parser.add_argument("--model", default="spice-small")
+    parser.add_argument("--label", default="fragment", help="true instance of a PILArNet file")
     parser.add_argument("--output", type=Path, default=Path())
     parser.add_argument("--margin", type=int, default=25, help="voxels around the particle")
     options = parser.parse_args()
     predictor = Predictor.from_pretrained(options.model)
-    predictions = list(predictor.predict(open_events(options.file)))
+    predictions = list(predictor.predict(open_events(options.file, label=options.label)))
     options.output.mkdir(parents=True, exist_ok=True)
-    for semantic in PARTICLE_CLASSES:
+    present = {c for p in predictions for c in p.event.semantic.tolist()}
+    for semantic in sorted(present & set(PARTICLE_CLASSES)):
         number, score, instance = worst(predictions, semantic)
         event = predictions[number].event
         rows = cut_out(event, semantic, instance, options.margin)

@@ -10,7 +10,7 @@ from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.data import VoxelInputs
 from sparseclust.data.simulation import EventGenerator
 from sparseclust.models import spice
-from sparseclust.pipeline import Predictor, list_pretrained
+from sparseclust.pipeline import Predictor, SemanticClassifier, list_pretrained
 
 EVENTS = [EventGenerator("crowded", rng=1, spatial_size=96).event(i) for i in range(2)]
 
@@ -72,10 +72,20 @@ def test_unknown_names_are_files_that_do_not_exist():
         Predictor.from_pretrained("spice-of-life")
 
 
-@pytest.mark.parametrize("name", list_pretrained())
-def test_shipped_models_work(name):
-    predictor = Predictor.from_pretrained(name)
+def test_all_shipped_models_are_tried_here():
+    assert list_pretrained() == ["semantic-small", "spice-small"]
+
+
+def test_the_shipped_model_finds_particles():
+    predictor = Predictor.from_pretrained("spice-small")
     event = EventGenerator("crowded", rng=5, spatial_size=predictor.inputs.spatial_size).event(0)
     [prediction] = predictor.predict([event])
     particle = np.isin(event.semantic, predictor.classes)
     assert (prediction.labels[particle] >= 0).mean() > 0.9
+
+
+def test_the_shipped_classifier_knows_most_voxels():
+    classifier = SemanticClassifier.from_pretrained("semantic-small")
+    event = EventGenerator("crowded", rng=5, spatial_size=classifier.inputs.spatial_size).event(0)
+    [classified] = classifier.classify([event])
+    assert (classified.semantic == event.semantic).mean() > 0.85
