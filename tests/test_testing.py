@@ -43,9 +43,9 @@ def test_our_heads_keep_the_contract(head):
     check_head(head, in_channels=4)
 
 
-@pytest.mark.parametrize("distance", [False, True])
-def test_our_edge_head_keeps_the_contract(distance):
-    check_edge_head(EdgeAffinityHead(4, distance=distance), in_channels=4)
+@pytest.mark.parametrize("bridges", [False, True])
+def test_our_edge_head_keeps_the_contract(bridges):
+    check_edge_head(EdgeAffinityHead(4, bridges=bridges), in_channels=4)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -56,9 +56,9 @@ def test_heads_are_one_graph(head):
         torch.testing.assert_close(compiled(image(seed)), head(image(seed)))
 
 
-@pytest.mark.parametrize("distance", [False, True])
-def test_edge_heads_are_one_graph(distance):
-    head, x = EdgeAffinityHead(8, distance=distance), image(0)
+@pytest.mark.parametrize("bridges", [False, True])
+def test_edge_heads_are_one_graph(bridges):
+    head, x = EdgeAffinityHead(8, bridges=bridges), image(0)
     torch.testing.assert_close(whole(head)(x, x.edges()), head(x, x.edges()))
 
 
