@@ -26,17 +26,28 @@ def exclusive(target: Path) -> Iterator[None]:
     """
     lock = target.with_name(f".{target.name}.lock")
     own = f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
-    _acquire(lock, own, target)
+    try:
+        _acquire(lock, own, target)
+    except FileExistsError:
+        raise
+    except BaseException:  # Ctrl-C just after the file was made
+        _release(lock, own)
+        raise
     done = threading.Event()
     beat = threading.Thread(target=_show_life, args=(lock, done), daemon=True)
-    beat.start()
     try:
+        beat.start()
         yield
     finally:
         done.set()
-        beat.join()
-        if _holder(lock) == own:
-            lock.unlink(missing_ok=True)
+        if beat.ident is not None:
+            beat.join()
+        _release(lock, own)
+
+
+def _release(lock: Path, own: str) -> None:
+    if _holder(lock) == own:
+        lock.unlink(missing_ok=True)
 
 
 def _acquire(lock: Path, own: str, target: Path) -> None:
@@ -64,6 +75,9 @@ def _create(lock: Path, own: str) -> None:
     except OSError as error:  # the disk is full; its own message names no file
         lock.unlink()
         raise OSError(error.errno, error.strerror, str(lock)) from error
+    except BaseException:
+        lock.unlink(missing_ok=True)
+        raise
     finally:
         os.close(handle)
 

@@ -121,7 +121,7 @@ def running(tmp_path):
 def test_workers_of_a_killed_process_end(running):
     process, worker = running
     process.kill()
-    process.wait(timeout=60)
+    process.wait(timeout=180)
     end = time.monotonic() + 30
     while alive(worker) and time.monotonic() < end:
         time.sleep(0.05)
@@ -131,7 +131,7 @@ def test_workers_of_a_killed_process_end(running):
 def test_a_killed_worker_is_an_error(running):
     process, worker = running
     os.kill(worker, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 1
     assert BrokenProcessPool.__name__ in err
 
