@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from sparseclust.data import Event, VoxelInputs, coalesce_event, collate_events
-from sparseclust.pipeline._model_file import build_model, read_model, write_model
+from sparseclust.pipeline._model_file import build_model, describe_model, read_model, write_model
 
 
 class SemanticClassifier:
@@ -98,17 +98,9 @@ class SemanticClassifier:
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False, **info: Any) -> None:
         """Write network and input scaling into one file; see :meth:`Predictor.save`."""
-        config = getattr(self.model, "config", None)
-        if config is None:
-            raise ValueError(
-                "only models made by sparseclust.models.create_model or a preset can be saved with their "
-                "architecture; save your own model's state_dict() and build the SemanticClassifier in code"
-            )
         content = {
-            "model": dict(config),
+            **describe_model(self.model, info),
             "inputs": asdict(self.inputs),
-            "info": info,
-            "state": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
         }
         write_model(Path(path), content, half=half)
 

@@ -29,6 +29,18 @@ def list_pretrained() -> list[str]:
     return sorted(file.name.removesuffix(SAFE) for file in _shipped().iterdir() if file.name.endswith(SAFE))
 
 
+def describe_model(model: torch.nn.Module, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect what a file says of every network: how to build it, its weights, what is to be remembered."""
+    config = getattr(model, "config", None)
+    if config is None:
+        raise ValueError(
+            "only models made by sparseclust.models.create_model or a preset can be saved with their "
+            "architecture; save your own model's state_dict() and put the parts together in code"
+        )
+    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return {"model": dict(config), "info": dict(info), STATE: state}
+
+
 def write_model(path: Path, content: Mapping[str, Any], *, half: bool) -> None:
     """Write what :func:`read_model` reads; each file appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ from sparseclust.pipeline._assemble import (
     network_outputs,
 )
 from sparseclust.pipeline._classifier import SemanticClassifier
-from sparseclust.pipeline._model_file import build_model, read_model, write_model
+from sparseclust.pipeline._model_file import build_model, describe_model, read_model, write_model
 from sparseclust.pipeline._prediction import Prediction, Seen, per_event
 from sparseclust.pipeline._workers import LabelPool
 
@@ -244,20 +244,12 @@ class Predictor:
             If the model was not made by :func:`sparseclust.models.create_model` or a preset, and so cannot be
             rebuilt from a file.
         """
-        config = getattr(self.model, "config", None)
-        if config is None:
-            raise ValueError(
-                "only models made by sparseclust.models.create_model or a preset can be saved with their "
-                "architecture; save your own model's state_dict() and build the Predictor in code"
-            )
         content = {
-            "model": dict(config),
+            **describe_model(self.model, info),
             "inputs": asdict(self.inputs),
             "clusterer": clusterer_to_dict(self.clusterer),
             "refine": self.refine,
             "classes": list(self.classes),
-            "info": info,
-            "state": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
         }
         write_model(Path(path), content, half=half)
 
