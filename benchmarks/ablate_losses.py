@@ -47,6 +47,7 @@ EDGES: dict[str, dict[str, Any]] = {
     "edges focal": {"kind": "focal"},
     "edges lovasz": {"kind": "lovasz"},
     "edges cut weight 1": {"cut_weight": 1.0},
+    "edges and maximin": {"maximin_weight": 1.0},
 }
 CLASSES = (SemanticClass.SHOWER, SemanticClass.TRACK, SemanticClass.MICHEL, SemanticClass.DELTA)
 
@@ -80,6 +81,7 @@ def run(variant: str, events: list[Event], unseen: list[Event], steps: int, seed
     inputs = VoxelInputs(768, n_classes=4)
     torch.manual_seed(seed)
     edges = variant in EDGES
+    options = dict(EDGES.get(variant, {}))
     model = create_model(
         "edge_spice" if edges else "spice",
         in_channels=inputs.channels(ndim=3),
@@ -90,7 +92,8 @@ def run(variant: str, events: list[Event], unseen: list[Event], steps: int, seed
     module = SpatialEmbeddingModule(
         model,
         loss=SpatialEmbeddingLoss(**EMBEDDINGS.get(variant, {})),
-        edge_loss=EdgeAffinityLoss(**EDGES.get(variant, {})),
+        maximin_weight=options.pop("maximin_weight", 0.0),
+        edge_loss=EdgeAffinityLoss(**options),
         clusterer=AffinityGraphClusterer(threshold=0.7)
         if edges
         else GaussianKernelClusterer(seed_threshold=0.5),

@@ -10,7 +10,7 @@ import torch
 from sparseclust._optional import require
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import RandomSymmetry, SemanticClass, VoxelInputs, open_events
-from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
+from sparseclust.losses import EdgeAffinityLoss, SemanticLoss, SpatialEmbeddingLoss
 from sparseclust.models import BranchedNet, create_model
 from sparseclust.pipeline import PARTICLE_CLASSES, Predictor, SemanticClassifier
 from sparseclust.training import (
@@ -98,6 +98,10 @@ class LossOptions:
         Of an edge between two particles, relative to one within a particle.
     edge : {"bce", "focal", "lovasz"}
         Cost of the edges.
+    maximin_weight : float
+        Of the edges on which the partition hangs; 0 leaves them out.
+    class_weights : list of floats, optional
+        Of the voxels of each semantic class, for semantic_unet alone; by default all the same.
     """
 
     mask: MaskTerm | dict[MaskTerm, float] = "bce"
@@ -109,6 +113,8 @@ class LossOptions:
     repulsion_weight: float = 0.0
     cut_weight: float = 6.0
     edge: Literal["bce", "focal", "lovasz"] = "bce"
+    maximin_weight: float = 0.0
+    class_weights: list[float] | None = None
 
 
 def train(
@@ -242,12 +248,18 @@ def train(
 def _module(
     model: BranchedNet, network: NetworkOptions, loss: LossOptions, learning_rate: float
 ) -> SpatialEmbeddingModule | SemanticModule:
-    if network.name == SEMANTIC:
-        return SemanticModule(model, learning_rate=learning_rate)
     weights = asdict(loss)
+    class_weights = weights.pop("class_weights")
+    if network.name == SEMANTIC:
+        return SemanticModule(
+            model, loss=SemanticLoss(class_weights=class_weights), learning_rate=learning_rate
+        )
+    if class_weights is not None:
+        raise ValueError(f"class_weights are for the network {SEMANTIC}, not for {network.name}")
     return SpatialEmbeddingModule(
         model,
         edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
+        maximin_weight=weights.pop("maximin_weight"),
         loss=SpatialEmbeddingLoss(**weights),
         clusterer=GaussianKernelClusterer(seed_threshold=0.5) if network.name == "spice" else _EDGE_CLUSTERER,
         learning_rate=learning_rate,

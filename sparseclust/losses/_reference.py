@@ -111,3 +111,46 @@ def _repulsion(e: Tensor, instance: Tensor, distance: float) -> Tensor:
         for b in centroids[i + 1 :]
     ]
     return torch.stack(hinges).mean() if hinges else e.sum() * 0
+
+
+def maximin_loss(logits: Tensor, edges: Tensor, instance: Tensor, group: Tensor) -> Tensor:
+    """Sum over all pairs, one path search each; see :class:`sparseclust.losses.MaximinAffinityLoss`."""
+    groups = []
+    for g in torch.unique(group).tolist():
+        rows = [i for i in range(len(instance)) if group[i] == g and instance[i] >= 0]
+        own = [e for e, (a, b) in enumerate(edges.T.tolist()) if a in rows and b in rows and a != b]
+        if not own:
+            continue
+        size = {c: sum(int(instance[i]) == c for i in rows) for c in instance[rows].tolist()}
+        total = logits.sum() * 0
+        for n, i in enumerate(rows):
+            for j in rows[:n]:
+                a, b = int(instance[i]), int(instance[j])
+                best = _maximin_edge(logits, edges, instance, own, i, j)
+                if best is None:
+                    continue
+                pairs = max(size[a], size[b]) if a != b else (size[a] - 1) / 2
+                cost = torch.nn.functional.softplus(logits[best] if a != b else -logits[best])
+                total = total + cost / (pairs * len(rows))
+        groups.append(total)
+    return sum(groups, logits.sum() * 0) / max(len(groups), 1)
+
+
+def _maximin_edge(
+    logits: Tensor, edges: Tensor, instance: Tensor, own: list[int], i: int, j: int
+) -> int | None:
+    """Find the lowest edge on the highest path, within the instance or between whole instances."""
+    within = [e for e in own if instance[edges[0, e]] == instance[edges[1, e]]]
+    across = [e for e in own if e not in within]
+    free = [] if instance[i] == instance[j] else within
+    paid = within if instance[i] == instance[j] else across
+    for bound in sorted(paid, key=lambda e: -float(logits[e].detach())):
+        reached, usable = {i}, free + [e for e in paid if logits[e] >= logits[bound]]
+        while True:
+            more = {v for e in usable for v in edges[:, e].tolist() if reached & set(edges[:, e].tolist())}
+            if more <= reached:
+                break
+            reached |= more
+        if j in reached:
+            return bound
+    return None

@@ -8,7 +8,7 @@ import torch
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import Batch, SemanticClass, VoxelInputs
-from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
+from sparseclust.losses import EdgeAffinityLoss, MaximinAffinityLoss, SpatialEmbeddingLoss
 from sparseclust.pipeline import Predictor, assemble, edges_within, network_outputs
 from sparseclust.training._lightning import lightning
 from sparseclust.training._metrics import PartitionMetric
@@ -31,6 +31,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         Of the affinities of touching voxels; by default :class:`sparseclust.losses.EdgeAffinityLoss` as it
         comes. Bridges over gaps, of which there are few and no more of one kind than of the other, have a
         cross-entropy of their own.
+    maximin_weight : float
+        Weight of :class:`sparseclust.losses.MaximinAffinityLoss` of touching voxels and bridges together.
     clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
         Makes the labels that validation scores, and those of the trained predictor. The default, an
         AffinityGraphClusterer, needs a network that scores edges.
@@ -59,6 +61,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         *,
         loss: torch.nn.Module | None = None,
         edge_loss: torch.nn.Module | None = None,
+        maximin_weight: float = 0.0,
         clusterer: GaussianKernelClusterer | AffinityGraphClusterer | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-4,
@@ -68,6 +71,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.loss = SpatialEmbeddingLoss() if loss is None else loss
         self.edge_loss = EdgeAffinityLoss() if edge_loss is None else edge_loss
         self.bridge_loss = EdgeAffinityLoss(cut_weight=1.0)
+        self.maximin_loss = MaximinAffinityLoss()
+        self.maximin_weight = maximin_weight
         self.clusterer = AffinityGraphClusterer() if clusterer is None else clusterer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -162,6 +167,11 @@ class SpatialEmbeddingModule(lightning.LightningModule):
                 terms |= {f"bridge_{name}": value for name, value in of_bridges.items()}
                 weight = share(edge_weight, edges[:, bridge], batch.instance, None, self.bridge_loss)
                 losses.append(terms["bridge_loss"] * weight)
+            if self.maximin_weight:
+                of_pairs = self.maximin_loss(logits, edges, instance=batch.instance, group=batch.group)
+                terms |= {f"maximin_{name}": value for name, value in of_pairs.items()}
+                weight = share(edge_weight, edges, batch.instance, batch.group, self.maximin_loss)
+                losses.append(terms["maximin_loss"] * weight * self.maximin_weight)
         return {**terms, "loss": torch.stack(losses).sum()}
 
 

@@ -1,5 +1,6 @@
 """``sparseclust train`` as a user meets it."""
 
+import csv
 import subprocess
 import sys
 
@@ -43,6 +44,22 @@ def test_a_network_that_does_not_fit_is_refused(events, tmp_path, capsys):
     assert _train(events, tmp_path, "--max_steps", "1", "--start", "spice-small") == 2
     assert "spice-small" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_the_losses(events, tmp_path, capsys):
+    weights = ["--loss.class_weights", "[1, 1, 4, 2, 0.5]"]
+    assert _train(events, tmp_path / "refused", "--max_steps", "1", *weights) == 2
+    assert "class_weights are for the network semantic_unet" in capsys.readouterr().err
+    classifier = ["--network.name", "semantic_unet", *weights]
+    assert _train(events, tmp_path / "classes", "--max_steps", "1", *classifier) == 0
+    maximin = ["--loss.maximin_weight", "1", "--validate_every", "10"]
+    assert _train(events, tmp_path / "edges", "--max_steps", "10", *maximin) == 0
+    (log,) = (tmp_path / "edges").glob("logs/*/metrics.csv")
+    with log.open() as lines:
+        logged = [
+            float(row["train/maximin_loss"]) for row in csv.DictReader(lines) if row["train/maximin_loss"]
+        ]
+    assert logged and all(value > 0 for value in logged)
 
 
 @pytest.mark.slow
