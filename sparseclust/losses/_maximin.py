@@ -11,9 +11,10 @@ class MaximinAffinityLoss(nn.Module):
 
     Where pieces are joined along all edges above a threshold, two voxels end up together if the best path
     between them is above it: the path whose worst edge is highest. That worst edge, the maximin edge of the
-    pair, is all that the partition knows of the pair. This loss averages over pairs of voxels the cross-entropy
-    of their maximin edge against "same instance". One leak between two particles costs as much as the pairs
-    that it joins, however many edges around it are right, which a mean over edges hardly notices.
+    pair, is all that the partition knows of the pair. This loss averages over pairs of voxels the
+    cross-entropy of their maximin edge against "same instance". One leak between two particles costs as much as the
+    pairs that it joins, however many edges around it are right, which a mean over
+    edges hardly notices.
 
     Notes
     -----
@@ -22,9 +23,10 @@ class MaximinAffinityLoss(nn.Module):
 
     A pair of voxels of the instances a and b counts :math:`1 / (N \max(n_a, n_b))`, one within a counts
     :math:`1 / (N (n_a - 1) / 2)`, where N is the number of voxels with a known instance of the group and n
-    those of the instances. So an instance in one piece counts its share of the voxels, and so does the smaller
-    one of two that touch: what would be lost if they were joined. The loss is the sum over pairs that are
-    connected, averaged over groups. Edges with an end that has no instance, and those between groups, do not count.
+    those of the instances. So an instance in one piece counts its share of the voxels, and so does the
+    smaller one of two that touch: what would be lost if they were joined. The loss is the sum over pairs that
+    are connected, averaged over groups. Edges with an end that has no instance, and those between groups, do
+    not count.
 
     The cost is O(m log m) of the m edges and O(p^2) of the pieces of instances that one cluster of touching
     voxels holds. The forests are found on the CPU, whatever the device of the logits.
@@ -91,7 +93,7 @@ class MaximinAffinityLoss(nn.Module):
 def _decided(
     logits: Tensor, edges: Tensor, instance: Tensor, group: Tensor | None
 ) -> tuple[Tensor, Tensor, int]:
-    """Find which edges are within an instance, what hangs on each, and how many groups have edges; on the CPU."""
+    """Find the edges within an instance, what hangs on each edge, and how many groups have edges."""
     # The compiled loops need numba, which takes a second to import.
     from sparseclust.losses import _kernels_maximin
 

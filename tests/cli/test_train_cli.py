@@ -56,10 +56,8 @@ def test_options_of_the_losses(events, tmp_path, capsys):
     assert _train(events, tmp_path / "edges", "--max_steps", "10", *maximin) == 0
     (log,) = (tmp_path / "edges").glob("logs/*/metrics.csv")
     with log.open() as lines:
-        logged = [
-            float(row["train/maximin_loss"]) for row in csv.DictReader(lines) if row["train/maximin_loss"]
-        ]
-    assert logged and all(value > 0 for value in logged)
+        logged = [row["train/maximin_loss"] for row in csv.DictReader(lines)]
+    assert any(float(value) > 0 for value in logged if value)
 
 
 @pytest.mark.slow

@@ -91,7 +91,8 @@ def test_edges_between_groups_loops_and_unknown_ends_do_not_count() -> None:
     terms = MaximinAffinityLoss()(logits, edges, instance=instance, group=group)
     assert terms["loss"].item() == pytest.approx(softplus(-1.0))  # the group of two voxels and no other
     terms["loss"].backward()
-    assert logits.grad is not None and (logits.grad[1:] == 0).all()
+    assert logits.grad is not None
+    assert (logits.grad[1:] == 0).all()
 
 
 def test_pieces_of_one_instance_and_what_lies_between() -> None:
@@ -108,8 +109,7 @@ def test_training_on_it_gives_the_true_partition() -> None:
     rng = np.random.default_rng(0)
     instance = torch.arange(90) // 30
     inner = [(i, i + 1) for i in range(89) if i % 30 != 29]
-    outer = [tuple(p) for p in rng.integers(0, 30, (40, 2)) + [0, 30]]
-    outer += [tuple(p) for p in rng.integers(0, 30, (40, 2)) + [30, 60]]
+    outer = [(i + k, j + k + 30) for k in (0, 30) for i, j in rng.integers(0, 30, (40, 2)).tolist()]
     edges = torch.tensor(inner + outer).T.contiguous()
     logits = torch.randn(edges.shape[1], generator=torch.Generator().manual_seed(0)).requires_grad_()
     optimizer = torch.optim.Adam([logits], lr=0.3)
