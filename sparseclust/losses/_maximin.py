@@ -12,9 +12,8 @@ class MaximinAffinityLoss(nn.Module):
     Where pieces are joined along all edges above a threshold, two voxels end up together if the best path
     between them is above it: the path whose worst edge is highest. That worst edge, the maximin edge of the
     pair, is all that the partition knows of the pair. This loss averages over pairs of voxels the
-    cross-entropy of their maximin edge against "same instance". One leak between two particles costs as much as the
-    pairs that it joins, however many edges around it are right, which a mean over
-    edges hardly notices.
+    cross-entropy of their maximin edge against "same instance". One leak between two particles costs as much
+    as the pairs that it joins, however many edges around it are right; a mean over edges hardly notices.
 
     Notes
     -----
