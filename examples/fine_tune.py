@@ -2,8 +2,8 @@
 
     python examples/fine_tune.py events.h5
 
-The file is one of PILArNet, or of `sparseclust simulate`. `sparseclust train --start` does the same from the
-command line, where the options of the network must be those of the model.
+The file is one of PILArNet, or of `sparseclust simulate`. `sparseclust train --start spice-small` does the
+same from the command line.
 """
 
 import sys

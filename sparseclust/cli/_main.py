@@ -11,7 +11,8 @@ from typing import Any
 from sparseclust._optional import require
 from sparseclust._version import __version__
 
-# One module `_<name>.py` per command, holding a function of that name. Only the chosen one is imported.
+# One module `_<name>.py` per command, holding a function of that name. Only the chosen one is imported. If it
+# has a function `defaults` too, that makes of the options given the defaults of those that are not.
 COMMANDS = {
     "demo": "simulate, train, predict, score and draw, in one go",
     "simulate": "write simulated events",
@@ -55,8 +56,11 @@ def _run(name: str, arguments: list[str]) -> int:
     # Where cores are few, torch's threads must sleep while they wait, or they starve the workers that read.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        command = getattr(importlib.import_module(f"sparseclust.cli._{name}"), name)
+        module = importlib.import_module(f"sparseclust.cli._{name}")
+        command = getattr(module, name)
         parser, positional = _parser(name, command)
+        if hasattr(module, "defaults") and not any(a.startswith("--print_config") for a in arguments):
+            parser.set_defaults(module.defaults(parser.parse_args(arguments)))
         options = parser.instantiate(parser.parse_args(arguments))
         options.pop("config")
         values = [options.pop(p) for p in positional]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from sparseclust._optional import require
+from sparseclust.cli._start import describe_start, options_of_model
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import RandomSymmetry, SemanticClass, VoxelInputs, open_events
 from sparseclust.losses import EdgeAffinityLoss, SemanticLoss, SpatialEmbeddingLoss
@@ -176,6 +177,7 @@ def train(
         Stop after so many validations without a better SBD, and keep the best model, not the last one.
     start
         Start from the weights of this model file, or of a model that comes with the library, by its name.
+        Size, network, inputs and clusterer are then those of the model, unless the network has more parts.
     freeze
         Leave those weights as they are, and train what the file does not have.
     workers
@@ -192,24 +194,27 @@ def train(
         Go on from output/last.ckpt.
     """
     schedule = BudgetSchedule(max_steps=max_steps, max_minutes=max_minutes)
+    if freeze and start is None:
+        raise ValueError("--freeze keeps the weights of a trained model: give one as --start")
+    options = {f"network.{name}": value for name, value in asdict(network).items()} | {"size": size}
+    told = {} if start is None else describe_start(start, options, semantic=SEMANTIC)
+    inputs = VoxelInputs(**told["inputs"]) if told else network_inputs(network, size=size)
     data = EventDataModule(
         open_events(events, label=label, spatial_size=size),
         open_events(validation, label=label, spatial_size=size),
-        inputs=network_inputs(network, size=size),
+        inputs=inputs,
         batch_size=batch_size,
         batch_voxels=batch_voxels,
         num_workers=workers,
         transform=RandomSymmetry(size),
-        classes=list(SemanticClass) if network.name == SEMANTIC else PARTICLE_CLASSES,
+        classes=list(SemanticClass) if network.name == SEMANTIC else told.get("classes", PARTICLE_CLASSES),
         seed=seed,
     )
     # Where several processes train, one of them speaks.
     say = require("lightning.pytorch.utilities", extra="train").rank_zero_only(print)
     if data.left_out:
         say(f"{data.left_out} training events have more than {batch_voxels} voxels and are left out")
-    model = build_network(network, size=size, seed=seed)
-    if freeze and start is None:
-        raise ValueError("--freeze keeps the weights of a trained model: give one as --start")
+    model = build_network(network, size=size, seed=seed, norm=told["model"]["norm"] if told else "batch")
     if start is not None and (freeze or not resume):
         reader = SemanticClassifier if network.name == SEMANTIC else Predictor
         missing = start_from(start, model, inputs=data.inputs, reader=reader)
@@ -220,7 +225,7 @@ def train(
                 raise ValueError(f"nothing to train: {start} has all weights, and --freeze keeps them")
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name in missing)
-    module: Any = _module(model, network, loss, learning_rate)
+    module: Any = _module(model, network, loss, learning_rate, start=start)
     logging.getLogger("lightning.pytorch").setLevel(
         logging.WARNING
     )  # hints about accelerators we did not use
@@ -245,8 +250,25 @@ def train(
     say(f"model: {output / 'model.pt'}; use it with: sparseclust predict FILES --model {output / 'model.pt'}")
 
 
+def defaults(options: Any) -> dict[str, Any]:
+    """Take what is not given from the model to start from."""
+    return {} if options.start is None else options_of_model(options.start)
+
+
+def _clusterer(name: str, start: str | None) -> GaussianKernelClusterer | AffinityGraphClusterer:
+    """Choose that of the model to start from, whose thresholds are tuned, if it is of the kind needed."""
+    first = GaussianKernelClusterer(seed_threshold=0.5) if name == "spice" else _EDGE_CLUSTERER
+    given = first if start is None else Predictor.from_pretrained(start).clusterer
+    return given if type(given) is type(first) else first
+
+
 def _module(
-    model: BranchedNet, network: NetworkOptions, loss: LossOptions, learning_rate: float
+    model: BranchedNet,
+    network: NetworkOptions,
+    loss: LossOptions,
+    learning_rate: float,
+    *,
+    start: str | None,
 ) -> SpatialEmbeddingModule | SemanticModule:
     weights = asdict(loss)
     class_weights = weights.pop("class_weights")
@@ -261,16 +283,16 @@ def _module(
         edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
         maximin_weight=weights.pop("maximin_weight"),
         loss=SpatialEmbeddingLoss(**weights),
-        clusterer=GaussianKernelClusterer(seed_threshold=0.5) if network.name == "spice" else _EDGE_CLUSTERER,
+        clusterer=_clusterer(network.name, start),
         learning_rate=learning_rate,
     )
 
 
-def build_network(options: NetworkOptions, *, size: int, seed: int) -> BranchedNet:
+def build_network(options: NetworkOptions, *, size: int, seed: int, norm: str = "batch") -> BranchedNet:
     """Make an untrained network; the same weights for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        settings = asdict(options) | {"spatial_size": size}
+        settings = asdict(options) | {"spatial_size": size, "norm": norm}
         settings["in_channels"] = network_inputs(options, size=size).channels(ndim=3)
         for foreign in ("input_classes", *_FOREIGN[options.name]):
             settings.pop(foreign)

@@ -3,7 +3,7 @@
 from sparseclust.pipeline._assemble import assemble, edges_within, network_outputs
 from sparseclust.pipeline._classifier import SemanticClassifier
 from sparseclust.pipeline._files import write_predictions
-from sparseclust.pipeline._model_file import list_pretrained
+from sparseclust.pipeline._model_file import describe_pretrained, list_pretrained
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import PARTICLE_CLASSES, Predictor
 from sparseclust.pipeline._production import PredictedFile, predict_file
@@ -17,6 +17,7 @@ __all__ = [
     "SemanticClassifier",
     "TiledNetwork",
     "assemble",
+    "describe_pretrained",
     "edges_within",
     "list_pretrained",
     "network_outputs",

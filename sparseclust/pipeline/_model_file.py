@@ -29,6 +29,38 @@ def list_pretrained() -> list[str]:
     return sorted(file.name.removesuffix(SAFE) for file in _shipped().iterdir() if file.name.endswith(SAFE))
 
 
+def describe_pretrained(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Say what a model is: its network and inputs, how it makes labels, how it was trained.
+
+    Parameters
+    ----------
+    path : path or str
+        Model file, or a name from :func:`list_pretrained`.
+
+    Returns
+    -------
+    dict
+        Plain values: ``"model"``, the arguments of :func:`sparseclust.models.create_model`; ``"inputs"``,
+        those of :class:`sparseclust.data.VoxelInputs`; ``"info"``, what was remembered; for a network that
+        finds particles also ``"clusterer"``, ``"refine"`` and ``"classes"``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not such a file, or a damaged one.
+
+    Examples
+    --------
+    >>> from sparseclust.pipeline import describe_pretrained
+    >>> told = describe_pretrained("spice-small")
+    >>> told["model"]["name"], told["inputs"]["spatial_size"], told["clusterer"]["kind"]
+    ('edge_spice', 768, 'AffinityGraphClusterer')
+    """
+    return {key: value for key, value in read_model(path).items() if key not in ("format", STATE)}
+
+
 def describe_model(model: torch.nn.Module, info: Mapping[str, Any]) -> dict[str, Any]:
     """Collect what a file says of every network: how to build it, its weights, what is to be remembered."""
     config = getattr(model, "config", None)

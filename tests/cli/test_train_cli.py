@@ -8,6 +8,10 @@ import pytest
 import torch
 
 from sparseclust.cli import main
+from sparseclust.clustering import AffinityGraphClusterer
+from sparseclust.data import VoxelInputs
+from sparseclust.models import create_model
+from sparseclust.pipeline import Predictor
 
 SIZE = "96"
 TINY = ["--size", SIZE, "--network.base_channels", "4", "--network.depth", "2", "--network.reps", "1"]
@@ -42,8 +46,66 @@ def test_averages_keeps_the_best_and_goes_on_from_it(events, tmp_path, capsys):
 
 def test_a_network_that_does_not_fit_is_refused(events, tmp_path, capsys):
     assert _train(events, tmp_path, "--max_steps", "1", "--start", "spice-small") == 2
-    assert "spice-small" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "spice-small has --size 768, not 96" in told
+    assert "--network.base_channels 12, not 4" in told
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def odd_model(tmp_path_factory):
+    """A network of a few voxels that no options of the command line are the defaults of."""
+    path = tmp_path_factory.mktemp("odd") / "model.pt"
+    inputs = VoxelInputs(int(SIZE), energy="linear", max_energy=7.0, n_classes=3)
+    size = {"spatial_size": int(SIZE), "base_channels": 6, "depth": 2, "reps": 1, "margin_dim": 3}
+    model = create_model("edge_spice", in_channels=7, norm="layer", bridge_radius=3.0, initial_margin=0.2, **size)
+    clusterer = AffinityGraphClusterer(threshold={0: 0.4, 1: 0.6, 2: 0.5, 3: 0.5})
+    Predictor(model, clusterer, inputs=inputs, classes=[0, 1, 3]).save(path)
+    return path
+
+
+def _start(events, output, *options):
+    command = ["train", str(events), "--validation", str(events), "--output", str(output), "--max_steps", "1"]
+    return main([*command, "--batch_size", "2", "--workers", "0", "--accelerator", "cpu", *options])
+
+
+def test_what_is_not_given_is_that_of_the_start_model(events, odd_model, tmp_path):
+    assert _start(events, tmp_path, "--start", str(odd_model), "--learning_rate", "1e-9") == 0
+    start, trained = Predictor.from_pretrained(odd_model), Predictor.from_pretrained(tmp_path / "model.pt")
+    assert trained.model.config == start.model.config
+    assert trained.inputs == start.inputs
+    assert trained.classes == start.classes
+    assert trained.clusterer.get_params() == start.clusterer.get_params()
+
+
+def test_a_file_of_options_may_name_the_start_model(events, odd_model, tmp_path):
+    (tmp_path / "options.yaml").write_text(f"start: {odd_model}\nnetwork:\n  bridge_radius: 2\n")
+    assert _start(events, tmp_path / "out", "--config", str(tmp_path / "options.yaml")) == 0
+    config = Predictor.from_pretrained(tmp_path / "out" / "model.pt").model.config
+    assert (config["bridge_radius"], config["base_channels"]) == (2.0, 6)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--network.depth", "3"], "--network.depth 2, not 3"),
+        (["--network.input_classes", "4"], "--network.input_classes 3, not 4"),
+        (["--network.name", "semantic_unet"], "--network.name edge_spice, not semantic_unet"),
+        (["--network.name", "spice"], "does not fit the network"),
+    ],
+)
+def test_an_option_that_differs_from_the_start_model_is_refused(
+    events, odd_model, tmp_path, capsys, option, told
+):
+    assert _start(events, tmp_path, "--start", str(odd_model), *option) == 2
+    assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_model_may_be_a_classifier(events, tmp_path, capsys):
+    """Its network is built and filled, and then there is nothing to train."""
+    assert _start(events, tmp_path, "--start", "semantic-small", "--freeze", "true") == 2
+    assert "semantic-small has all weights" in capsys.readouterr().err
 
 
 def test_options_of_the_losses(events, tmp_path, capsys):
