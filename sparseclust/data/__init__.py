@@ -16,6 +16,7 @@ from sparseclust.data._open import open_events
 from sparseclust.data._parts import concatenate_events, split_events
 from sparseclust.data._pilarnet import PilarnetFile
 from sparseclust.data._revoxel import RandomJitter, RandomRotation
+from sparseclust.data._sequence import voxel_counts
 from sparseclust.data._spine import SpineFile
 from sparseclust.data._spine_writer import write_spine
 from sparseclust.data._store import EventStore, write_events
@@ -64,6 +65,7 @@ __all__ = [
     "overlay_events",
     "simulation",
     "split_events",
+    "voxel_counts",
     "write_events",
     "write_spine",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from sparseclust.data._event import Event
 from sparseclust.data._sequence import EventSequence
@@ -98,14 +99,28 @@ class Hdf5Events(EventSequence):
     def _read(self, index: int) -> Event:
         """Read one event with :meth:`_dataset`; any error is reported as a fault of that event."""
 
+    def _counts(self) -> npt.NDArray[np.int64] | None:
+        """Voxels of each event, or None where only the events tell."""
+        return None
+
     def __len__(self) -> int:
         return self._length
 
     def _event(self, index: int) -> Event:
-        if self._file is None or self._process != os.getpid():
-            self._file, self._datasets, self._process = self._opened(), {}, os.getpid()
+        self._ensure_open()
         with faults_named(f"{self.path}: event {index}"):
             return self._read(index)
+
+    def voxel_counts(self) -> npt.NDArray[np.int64]:
+        """Return what :func:`sparseclust.data.voxel_counts` does."""
+        self._ensure_open()
+        with faults_named(str(self.path)):
+            counts = self._counts()
+        return super().voxel_counts() if counts is None else counts
+
+    def _ensure_open(self) -> None:
+        if self._file is None or self._process != os.getpid():
+            self._file, self._datasets, self._process = self._opened(), {}, os.getpid()
 
     def _opened(self) -> Any:
         file = open_hdf5(self.path)

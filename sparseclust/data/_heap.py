@@ -5,6 +5,8 @@ import struct
 from typing import Any
 
 import h5py
+import numpy as np
+import numpy.typing as npt
 
 _REFERENCE = struct.Struct("<IQI")  # length of the row, address of its collection, place in there
 _COLLECTION = struct.Struct("<4sB3xQ")  # signature, version, size with this header
@@ -53,6 +55,29 @@ def check_row(file: Any, dataset: Any, index: int) -> None:
         if number == own and size != length * width:
             raise ValueError(f"it claims to be {length} numbers of {width} bytes, in a row of {size}")
         at += step
+
+
+def row_lengths(file: Any, dataset: Any) -> npt.NDArray[np.int64] | None:
+    """Lengths of all rows of variable length, as their references say; None where only the rows tell.
+
+    Raises
+    ------
+    ValueError
+        If the references lie beyond the end of the file.
+    """
+    handle, n = file.id.get_vfd_handle(), len(dataset)
+    end = os.fstat(handle).st_size
+    lengths = np.empty(n, np.int64)
+    step = dataset.chunks[0] if dataset.chunks else max(n, 1)
+    for first in range(0, n, step):
+        place, size = _reference_offset(file, dataset, first), min(step, n - first) * _REFERENCE.size
+        if place is None:
+            return None
+        if place + size > end:
+            raise ValueError("its rows lie beyond the end of the file")
+        found = np.frombuffer(os.pread(handle, size, place), "<u4, V12")
+        lengths[first : first + step] = found["f0"]
+    return lengths
 
 
 def _reference_offset(file: Any, dataset: Any, index: int) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust.data._event import Event
-from sparseclust.data._sequence import EventSequence
+from sparseclust.data._sequence import EventSequence, voxel_counts
 
 _OPEN_FILES = 64  # of one concatenation in one process; systems allow about a thousand in all
 
@@ -97,6 +97,14 @@ class Concatenation(EventSequence):
         self._use(part)
         return self._parts[part][index - self._ends[part]]  # counted from the end of that part
 
+    def voxel_counts(self) -> npt.NDArray[np.int64]:
+        """Return what :func:`sparseclust.data.voxel_counts` does."""
+        counts = [np.empty(0, np.int64)]
+        for number, part in enumerate(self._parts):
+            self._use(number)
+            counts.append(voxel_counts(part))
+        return np.concatenate(counts)
+
     def _use(self, part: int) -> None:
         self._recent[part] = None
         self._recent.move_to_end(part)
@@ -138,6 +146,10 @@ class _Selection(EventSequence):
 
     def _event(self, index: int) -> Event:
         return self._events[int(self._rows[index])]
+
+    def voxel_counts(self) -> npt.NDArray[np.int64]:
+        """Return what :func:`sparseclust.data.voxel_counts` does."""
+        return voxel_counts(self._events)[self._rows]
 
     def __repr__(self) -> str:
         return f"<{len(self)} of {self._events!r}>"

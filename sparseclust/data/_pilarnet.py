@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sparseclust.data._duplicates import coalesce_event
 from sparseclust.data._event import Event
 from sparseclust.data._hdf5 import Hdf5Events, faults_named
-from sparseclust.data._heap import check_row
+from sparseclust.data._heap import check_row, row_lengths
 
 InstanceLabel = Literal["fragment", "group", "interaction"]
 
@@ -166,6 +166,12 @@ class PilarnetFile(Hdf5Events):
             extra={"row": rows, **extra, **further},
         )
         return event if self.precedence is None else coalesce_event(event, precedence=self.precedence)[0]
+
+    def _counts(self) -> npt.NDArray[np.int64] | None:
+        if self.min_energy or self.classes is not None or self.precedence is not None:
+            return None
+        lengths = row_lengths(self._file, self._dataset("point"))
+        return None if lengths is None else lengths // _POINT_WIDTH
 
     def _points(self, index: int) -> npt.NDArray[Any]:
         flat = self._flat("point", index)

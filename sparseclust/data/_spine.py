@@ -109,6 +109,14 @@ class SpineFile(Hdf5Events):
         instance = None if self.instance is None else self._instance(self.instance, index, coords)
         return Event(coords, feats, semantic, instance, extra=self._of_particles(index, coords))
 
+    def _counts(self) -> npt.NDArray[np.int64] | None:
+        if self._version == 1:
+            return None
+        offsets = self._dataset(f"products/{self.points}/event_offsets")
+        check_stored(offsets, len(offsets))
+        counts: npt.NDArray[np.int64] = np.diff(offsets[:]).astype(np.int64)
+        return counts
+
     def _semantic(self, name: str, index: int) -> npt.NDArray[np.int64]:
         values = self._array(name, index)
         return _whole(name, values if values.ndim == 1 else values[:, -1])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sparseclust._version import __version__
 from sparseclust.data._event import Event
@@ -171,6 +172,11 @@ class EventStore(Hdf5Events):
         return Event(
             columns["coords"], columns["feats"], columns.get("semantic"), columns.get("instance"), extra=extra
         )
+
+    def _counts(self) -> npt.NDArray[np.int64]:
+        index = self._dataset("index")
+        check_stored(index, len(index))
+        return np.asarray(index["n_voxels"], np.int64)
 
     def _rows(self, name: str, start: int, n: int) -> Any:
         column = self._dataset(name)

@@ -7,8 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-from sparseclust.data import Event
-
 
 class EpochBatches(Sampler[list[int]]):
     """Batches of shuffled events, epoch after epoch, without an end.
@@ -106,11 +104,6 @@ def packed(
         batch.append(number)
     if batch:
         yield batch
-
-
-def voxel_counts(events: Sequence[Event]) -> npt.NDArray[np.int64]:
-    """Voxels of each event as it is stored; reads them all."""
-    return np.array([len(events[i]) for i in range(len(events))], np.int64)
 
 
 def _shares(sizes: Sequence[int], n: int) -> list[list[int]]:

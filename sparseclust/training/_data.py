@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from sparseclust.data import Batch, Event, VoxelDataset, VoxelInputs, collate_events
+from sparseclust.data import Batch, Event, VoxelDataset, VoxelInputs, collate_events, voxel_counts
 from sparseclust.pipeline import PARTICLE_CLASSES
-from sparseclust.training._batches import EpochBatches, packed, voxel_counts
+from sparseclust.training._batches import EpochBatches, packed
 from sparseclust.training._lightning import lightning
 
 Transform = Callable[[Event, np.random.Generator], Event]
@@ -50,8 +50,8 @@ class EventDataModule(lightning.LightningDataModule):
     ``batch_size``, ``batch_voxels`` and ``seed``, and not on the number of workers or on where the training
     was resumed. With several processes each batch is divided among them by voxels; see ``docs/scale.md``.
 
-    ``batch_voxels``, and several processes, need the number of voxels of all events as they are stored: they
-    are read once at the beginning.
+    ``batch_voxels``, and several processes, need the number of voxels of all events as they are stored, see
+    :func:`sparseclust.data.voxel_counts`.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, sys.argv[1])
 from mutations import spoil_bytes, spoil_structure
-from sparseclust.data import Event, open_events
+from sparseclust.data import Event, open_events, voxel_counts
 
 source, kind, begin, end = pathlib.Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
 path = source.with_name("damaged.h5")
@@ -41,6 +41,9 @@ for seed in range(begin, end):
                 if source.name == "store.h5" and kind == "bytes":
                     assert all(np.array_equal(getattr(event, c), getattr(whole[i], c)) for c in columns)
                     assert all(np.array_equal(event.extra[c], whole[i].extra[c]) for c in whole[i].extra)
+            counts = voxel_counts(events)
+            if source.name == "store.h5" and kind == "bytes":
+                assert counts.tolist() == [len(event) for event in whole]
         assert how != "cut" or refused, "a truncated file was read"
     except (ValueError, OSError) as error:
         assert str(error).startswith(str(path)), error
