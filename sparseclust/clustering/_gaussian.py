@@ -170,8 +170,8 @@ def cluster_embeddings(
     Notes
     -----
     ``p > p0`` is evaluated in float64 as ``|e - mu|^2 < 2 sigma^2 (-ln p0)``, and kernels are compared by
-    ``|e - mu|^2 / sigma^2``, so neither underflow nor the input's dtype decides a label. Seeds of equal
-    seediness are taken in order of their row.
+    ``|e - mu|^2 / sigma^2``, so neither underflow nor the input's dtype decides a label, unless a margin is
+    below 1e-150. Seeds of equal seediness are taken in order of their row.
 
     A seed's ball is looked up in a grid over the up to four axes along which the points spread over most
     kernel radii. This costs a linear sort plus the points in the cells that the balls touch; no table of

@@ -210,9 +210,21 @@ def test_the_kernel_value_decides_who_is_covered(problem):
     p = gaussian_kernel(x, x[0], margins[0])
     clear = np.abs(p - p0) > 1e-9
     covered = labels == 0
-    # Duplicates of a seed of zero variance have p = 1, but d^2 < 0 holds for none.
-    clear[1:] &= np.min(np.square(margins[0])) > 0
+    # What a squared distance is compared with has all its digits. Duplicates of a seed of zero variance have
+    # p = 1, but d^2 < 0 holds for none.
+    variance = np.min(np.square(margins[0], dtype=np.float64))
+    clear[1:] &= variance * min(1.0, -2.0 * np.log(p0)) >= np.finfo(np.float64).tiny
     assert np.array_equal(covered[clear], (p > p0)[clear])
+
+
+def test_margins_whose_squares_have_few_digits():
+    """That of 3e-162 is twice the smallest number, and a tenth of it rounds to zero: duplicates are left."""
+    for margin, covered in ((1e-150, 3), (3e-162, 1)):
+        x = margin * np.array([[0.0], [0.0], [0.3]])
+        labels = cluster_embeddings(
+            x, np.full(3, margin), [3.0, 2, 1], seed_threshold=3, kernel_threshold=0.9
+        )
+        assert np.sum(labels == 0) == covered
 
 
 def test_gaussian_kernel_values():
