@@ -9,15 +9,15 @@ class MissingPackageError(ImportError, ValueError):
     """An optional package is not installed. A ValueError too: the command line shows it as one line."""
 
 
-def require(module: str, *, extra: str) -> Any:
-    """Import ``module``, or say which extra installs it.
+def require(module: str, *, extra: str | None = None) -> Any:
+    """Import ``module``, or say what installs it.
 
     Parameters
     ----------
     module : str
         Dotted module name, e.g. ``"plotly.graph_objects"``.
-    extra : str
-        The extra of sparseclust that brings the package.
+    extra : str, optional
+        The extra of sparseclust that brings the package; None for one that every installation should have.
 
     Returns
     -------
@@ -31,9 +31,10 @@ def require(module: str, *, extra: str) -> Any:
     """
     package = module.partition(".")[0]
     if not available(package):
+        what = package if extra is None else f"'sparseclust[{extra}]'"
         raise MissingPackageError(
             f"this part of sparseclust needs the package {package!r}, which is not installed; "
-            f"run: pip install 'sparseclust[{extra}]'"
+            f"run: pip install {what}"
         )
     return importlib.import_module(module)
 

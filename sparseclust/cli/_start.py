@@ -20,6 +20,8 @@ _FIXED = (
 def options_of_model(start: str) -> dict[str, Any]:
     """Options of ``sparseclust train`` that lead to the network of a model, and to its inputs."""
     told = describe_pretrained(start)
+    if told["model"] is None:
+        raise ValueError(f"{start}: does not say how to build its network; train it further in Python")
     options = {"size": told["inputs"]["spatial_size"], "network.input_classes": told["inputs"]["n_classes"]}
     options |= {f"network.{name}": told["model"][name] for name in _OF_NETWORK if name in told["model"]}
     return {name: value for name, value in options.items() if value is not None}

@@ -109,23 +109,19 @@ class SemanticClassifier:
         cls,
         path: str | os.PathLike[str],
         *,
+        model: torch.nn.Module | None = None,
         batch_size: int = 8,
         device: torch.device | str | None = None,
     ) -> Self:
         """Read a file that :meth:`save` wrote, or take a classifier that comes with the library.
 
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If it is not such a file, or a damaged one.
+        Parameters and errors as :meth:`Predictor.from_pretrained`.
         """
         content = read_model(path)
         if "clusterer" in content:
             raise ValueError(f"{path}: finds particles, not classes; read it with Predictor.from_pretrained")
         inputs = VoxelInputs(**content["inputs"])
-        return cls(build_model(path, content), inputs=inputs, batch_size=batch_size, device=device)
+        return cls(build_model(path, content, model), inputs=inputs, batch_size=batch_size, device=device)
 
 
 def _with_classes(event: Event, semantic: npt.NDArray[np.int64]) -> Event:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparseclust.models import BranchedNet, create_model
+from sparseclust._optional import require
+from sparseclust.models import create_model
 
 FORMAT = "sparseclust-model"
 SAFE = ".safetensors"
@@ -40,7 +41,8 @@ def describe_pretrained(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain values: ``"model"``, the arguments of :func:`sparseclust.models.create_model`; ``"inputs"``,
+        Plain values: ``"model"``, the arguments of :func:`sparseclust.models.create_model`, or None for a
+        network that was made in another way; ``"inputs"``,
         those of :class:`sparseclust.data.VoxelInputs`; ``"info"``, what was remembered; for a network that
         finds particles also ``"clusterer"``, ``"refine"`` and ``"classes"``.
 
@@ -64,13 +66,8 @@ def describe_pretrained(path: str | os.PathLike[str]) -> dict[str, Any]:
 def describe_model(model: torch.nn.Module, info: Mapping[str, Any]) -> dict[str, Any]:
     """Collect what a file says of every network: how to build it, its weights, what is to be remembered."""
     config = getattr(model, "config", None)
-    if config is None:
-        raise ValueError(
-            "only models made by sparseclust.models.create_model or a preset can be saved with their "
-            "architecture; save your own model's state_dict() and put the parts together in code"
-        )
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    return {"model": dict(config), "info": dict(info), STATE: state}
+    return {"model": None if config is None else dict(config), "info": dict(info), STATE: state}
 
 
 def write_model(path: Path, content: Mapping[str, Any], *, half: bool) -> None:
@@ -111,23 +108,27 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _read_safe(file) if file.suffix == SAFE else _read_torch(file)
 
 
-def build_model(path: str | os.PathLike[str], content: Mapping[str, Any]) -> BranchedNet:
-    """Build the network of a file that :func:`read_model` read, in evaluation mode.
+def build_model(
+    path: str | os.PathLike[str], content: Mapping[str, Any], model: torch.nn.Module | None = None
+) -> torch.nn.Module:
+    """Build the network of a file that :func:`read_model` read, or fill a given one; in evaluation mode.
 
     Raises
     ------
     ValueError
-        If its parameters are not those of the network that it names.
+        If its parameters are not those of the network, or the file does not say how to build it.
     """
+    if model is None and content.get("model", {}) is None:
+        raise ValueError(
+            f"{path}: has the weights of a network that was not made by sparseclust.models.create_model, and "
+            "not how to build it; make it in Python, and give it: from_pretrained(path, model=network)"
+        )
+    named = "that it names, or that network is one of another release" if model is None else "given"
     try:
-        settings = dict(content["model"])
-        model = create_model(settings.pop("name"), **settings)
+        model = create_model(**content["model"]) if model is None else model
         model.load_state_dict(content[STATE])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"{path}: its parameters are not those of the network that it names, or that network is one of "
-            f"another release: {error}"
-        ) from error
+        raise ValueError(f"{path}: its parameters are not those of the network {named}: {error}") from error
     return model.eval()
 
 
@@ -147,9 +148,10 @@ def _read_safe(path: Path) -> dict[str, Any]:
     card = path.with_suffix(".json")
     if not card.is_file():
         raise FileNotFoundError(f"{card}: no such file; it belongs to {path.name} and says what the model is")
+    load_file = _safetensors().load_file
     try:
         content = json.loads(card.read_text())
-        state: dict[str, Tensor] = _safetensors().load_file(path)
+        state: dict[str, Tensor] = load_file(path)
     except Exception as error:  # safetensors has an error of its own
         raise _damaged(path, error) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -179,10 +181,7 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _safetensors() -> Any:
-    # Not before it is needed: it takes a while to load.
-    import safetensors.torch
-
-    return safetensors.torch
+    return require("safetensors.torch")  # not before it is needed: it takes a while to load
 
 
 def _shipped() -> Any:

@@ -238,11 +238,10 @@ class Predictor:
         **info : anything that JSON holds
             Whatever should be remembered about the training.
 
-        Raises
-        ------
-        ValueError
-            If the model was not made by :func:`sparseclust.models.create_model` or a preset, and so cannot be
-            rebuilt from a file.
+        Notes
+        -----
+        Of a model that was not made by :func:`sparseclust.models.create_model` or a preset, the file has the
+        weights alone; :meth:`from_pretrained` puts them into one that you give.
         """
         content = {
             **describe_model(self.model, info),
@@ -258,6 +257,7 @@ class Predictor:
         cls,
         path: str | os.PathLike[str],
         *,
+        model: torch.nn.Module | None = None,
         batch_size: int = 8,
         device: torch.device | str | None = None,
         precision: str | None = None,
@@ -269,6 +269,8 @@ class Predictor:
         ----------
         path : path or str
             File (``sparseclust train`` leaves one as ``model.pt``), or a name from :func:`list_pretrained`.
+        model : torch.nn.Module, optional
+            Put the weights into this network, which the file need not know how to build.
         batch_size, device, precision
             As for the class.
         refine : bool, optional
@@ -279,7 +281,8 @@ class Predictor:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is not such a file, or a damaged one.
+            If it is not such a file, or a damaged one, or the network is not the one of the weights, or is
+            missing.
         """
         content = read_model(path)
         if "clusterer" not in content:
@@ -287,7 +290,7 @@ class Predictor:
                 f"{path}: finds classes, not particles; read it with SemanticClassifier.from_pretrained"
             )
         return cls(
-            build_model(path, content),
+            build_model(path, content, model),
             clusterer_from_dict(content["clusterer"]),
             inputs=VoxelInputs(**content["inputs"]),
             classes=content["classes"],

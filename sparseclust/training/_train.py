@@ -20,7 +20,6 @@ from sparseclust.training._launch import launch_options
 from sparseclust.training._lightning import lightning
 from sparseclust.training._progress import BudgetProgressBar
 from sparseclust.training._schedule import BudgetSchedule
-from sparseclust.training._start import start_from
 
 LAST = "last.ckpt"
 MODEL = "model.pt"
@@ -58,7 +57,8 @@ def train(
     output : path
         Folder that gets ``last.ckpt`` (to resume from; also written on Ctrl-C),
         ``logs/version_*/metrics.csv`` (one per run) and, at the end, ``model.pt`` for
-        :meth:`Predictor.from_pretrained`.
+        :meth:`Predictor.from_pretrained`, which needs the network beside it where that was not made by
+        :func:`sparseclust.models.create_model` or a preset.
     schedule : BudgetSchedule
         How long to train.
     validate_every : int, optional
@@ -72,7 +72,8 @@ def train(
     resume : bool
         Go on from ``last.ckpt``.
     **trainer_options
-        Passed to :class:`lightning.pytorch.Trainer`, e.g. ``precision="bf16-mixed"``.
+        Passed to :class:`lightning.pytorch.Trainer`, e.g. ``precision="bf16-mixed"``, a list of
+        ``callbacks`` beside ours, another ``logger``, or ``enable_progress_bar=False``.
 
     Returns
     -------
@@ -118,14 +119,16 @@ def train(
     average = None if ema_decay is None else WeightAverage(ema_decay)
     # The order matters where a validation ends: the best model has averaged weights, the checkpoint both.
     keepers: list[Any] = [callback for callback in (best, average) if callback is not None]
+    added: list[Any] = list(trainer_options.pop("callbacks", ()))
+    if trainer_options.get("enable_progress_bar", True):
+        added.append(BudgetProgressBar(schedule))
     trainer = lightning.Trainer(
-        logger=lightning.loggers.CSVLogger(output, name="logs"),
         callbacks=[
             schedule,
             FiniteLoss(),
             *keepers,
             ResumePoint(last, settings),
-            BudgetProgressBar(schedule),
+            *added,
             InterruptBetweenSteps(),
         ],
         max_epochs=-1,
@@ -138,7 +141,11 @@ def train(
         use_distributed_sampler=False,
         enable_model_summary=False,
         enable_checkpointing=False,
-        **{**launch_options(), **trainer_options},
+        **{
+            "logger": lightning.loggers.CSVLogger(output, name="logs"),
+            **launch_options(),
+            **trainer_options,
+        },
     )
     with warnings.catch_warnings():
         # The number of workers is the caller's choice.
@@ -148,7 +155,7 @@ def train(
         warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")
         fit(trainer, module, data, last if resume else None)
     if best is not None and best.score is not None:
-        start_from(output / MODEL, module.model, reader=type(predictor))
+        type(predictor).from_pretrained(output / MODEL, model=module.model)
     elif trainer.is_global_zero:
         keep(trainer.global_step, None, "last")
     trainer.strategy.barrier("the model is written")

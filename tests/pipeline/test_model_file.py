@@ -10,7 +10,7 @@ from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.data import VoxelInputs
 from sparseclust.data.simulation import EventGenerator
 from sparseclust.models import spice
-from sparseclust.pipeline import Predictor, SemanticClassifier, list_pretrained
+from sparseclust.pipeline import Predictor, SemanticClassifier, describe_pretrained, list_pretrained
 
 EVENTS = [EventGenerator("crowded", rng=1, spatial_size=96).event(i) for i in range(2)]
 
@@ -65,6 +65,21 @@ def test_damaged_and_incomplete_files(predictor, tmp_path):
     card.unlink()
     with pytest.raises(FileNotFoundError, match=r"m\.json: no such file; it belongs to"):
         Predictor.from_pretrained(path)
+
+
+def test_a_missing_package_is_no_damage(predictor, tmp_path, monkeypatch):
+    predictor.save(tmp_path / "m.safetensors")
+    monkeypatch.setattr("sparseclust._optional.available", lambda package: package != "safetensors")
+    with pytest.raises(ImportError, match=r"needs the package 'safetensors'.* pip install safetensors$"):
+        Predictor.from_pretrained(tmp_path / "m.safetensors")
+
+
+def test_what_a_file_says_without_its_weights(predictor, tmp_path):
+    predictor.save(tmp_path / "m.pt", steps=7)
+    told = describe_pretrained(tmp_path / "m.pt")
+    assert sorted(told) == ["classes", "clusterer", "info", "inputs", "model", "refine"]
+    assert told["model"] == predictor.model.config
+    assert told["info"] == {"steps": 7}
 
 
 def test_unknown_names_are_files_that_do_not_exist():

@@ -239,10 +239,26 @@ def test_damaged_or_foreign_model_files(tmp_path):
         Predictor.from_pretrained(tmp_path / "none.pt")
 
 
-def test_model_without_config_cannot_be_saved(tmp_path):
-    predictor = Predictor(torch.nn.Linear(1, 1), GaussianKernelClusterer(), inputs=VoxelInputs(SIZE))
-    with pytest.raises(ValueError, match="state_dict"):
-        predictor.save(tmp_path / "model.pt")
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+def test_a_model_of_your_own_is_given_to_its_weights(tmp_path, rng, name):
+    """Nothing but its author's code can build it."""
+    events = [random_event(rng, n_instances=3, voxels=30, spatial_size=SIZE)]
+    model = _model()
+    own = torch.nn.Sequential(model)
+    predictor = Predictor(
+        own, AffinityGraphClusterer(threshold=0.4), inputs=VoxelInputs(SIZE), classes=[0, 1]
+    )
+    predictor.save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"from_pretrained\(path, model=network\)"):
+        Predictor.from_pretrained(tmp_path / name)
+    with pytest.raises(ValueError, match="not those of the network given"):
+        Predictor.from_pretrained(tmp_path / name, model=torch.nn.Linear(1, 1))
+    other = torch.nn.Sequential(create_model(**model.config))
+    again = Predictor.from_pretrained(tmp_path / name, model=other)
+    assert again.model is other
+    assert again.classes == (0, 1)
+    for a, b in zip(predictor.predict(events), again.predict(events), strict=True):
+        np.testing.assert_array_equal(a.labels, b.labels)
 
 
 def test_clusterer_and_model_must_fit(rng):

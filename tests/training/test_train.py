@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import Event, SemanticClass, VoxelInputs
@@ -156,6 +157,32 @@ def test_interrupt_leaves_a_checkpoint_to_resume(tmp_path, events):
     module = _module()
     _train(tmp_path, events, steps=8, module=module, resume=True)
     assert module.trainer.global_step == 8
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_model_of_your_own_is_trained_and_saved(tmp_path, events, patience):
+    model = torch.nn.Sequential(_module().model)
+    module = SpatialEmbeddingModule(model, learning_rate=1e-2)
+    predictor = _train(tmp_path, events, steps=2, module=module, patience=patience)
+    other = torch.nn.Sequential(_module().model)
+    again = Predictor.from_pretrained(tmp_path / "model.pt", model=other)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
+    assert again.clusterer.get_params() == predictor.clusterer.get_params()
+
+
+def test_options_of_the_trainer(tmp_path, events, capfd):
+    class Count(Callback):
+        steps = 0
+
+        def on_train_batch_end(self, *_):
+            self.steps += 1
+
+    count = Count()
+    quiet = {"enable_progress_bar": False, "logger": False}
+    _train(tmp_path, events, steps=2, callbacks=[count], **quiet)
+    assert count.steps == 2
+    assert "spent" not in capfd.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
 
 
 def test_nothing_to_resume(tmp_path, events):
