@@ -104,7 +104,7 @@ def write_spine(path: str | os.PathLike[str], events: Iterable[Event], *, cluste
     [7]
     """
     target = Path(path)
-    with replacing(target) as (file, sink):
+    with replacing(target) as (file, each):
         file.create_group("info").attrs.update(
             {
                 "format": "spine_hdf5",
@@ -115,12 +115,11 @@ def write_spine(path: str | os.PathLike[str], events: Iterable[Event], *, cluste
             }
         )
         writer = _SpineWriter(file.create_group("products"))
-        for i, event in enumerate(events):
+        for i, event in enumerate(each(events)):
             try:
                 writer.append(_products(event, clusters))
             except ValueError as error:
                 raise ValueError(f"{target}: event {i}: {error}") from error
-            sink.check()
         writer.finish()
         file["events"] = np.arange(writer.n_events)
         return writer.n_events

@@ -82,17 +82,16 @@ def write_events(
     extend = append and target.exists()
     old = EventStore(target).attrs if extend else {}
     description = json.dumps({**old, **attrs})
-    with replacing(target, copy=extend) as (file, sink):
+    with replacing(target, copy=extend) as (file, each):
         describe(file, description)
         writer = ColumnWriter(file)
-        for i, event in enumerate(events):
+        for i, event in enumerate(each(events)):
             if not isinstance(event, Event):
                 raise TypeError(f"events[{i}] must be an Event, got {type(event).__name__}")
             try:
                 writer.append(event)
             except ValueError as error:
                 raise ValueError(f"{target}: event {i}: {error}") from error
-            sink.check()
         return writer.finish()
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust.data._event import Event
+from sparseclust.data._interrupts import HeldBack
 from sparseclust.data._sink import Sink
 
 EXTRA = "extra/"
@@ -120,28 +121,36 @@ def _form(values: Any) -> str:
 
 
 @contextlib.contextmanager
-def replacing(target: Path, *, copy: bool = False) -> Iterator[tuple[Any, Sink]]:
+def replacing(
+    target: Path, *, copy: bool = False
+) -> Iterator[tuple[Any, Callable[[Iterable[Event]], Iterator[Event]]]]:
     """Give an HDF5 file beside ``target`` that replaces it if the block succeeds and vanishes if not.
 
-    With ``copy`` it begins as a copy of ``target``. Whoever writes calls :meth:`Sink.check` now and then.
-    Only a process that is killed leaves the hidden ``.<name>.<random>.tmp`` behind; ``target`` itself is the
-    old file or the new one at any moment.
+    With ``copy`` it begins as a copy of ``target``. Whoever writes goes through the events with the function
+    that comes with the file, and hears there of a full disk. Ctrl-C and SIGTERM come through there too and
+    after the block, as HDF5 crashes where they interrupt it. Only a process that is killed leaves the hidden
+    ``.<name>.<random>.tmp`` behind; ``target`` itself is the old file or the new one at any moment.
     """
     if target.is_dir() or not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: expected the name of a file in a folder that exists")
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    with HeldBack() as held_back, contextlib.ExitStack() as undone:
+        undone.callback(temporary.unlink, missing_ok=True)
         if copy:
             _copy(target, temporary)
-        with contextlib.closing(Sink(temporary, name=target)) as sink:
-            # From HDF5 1.10 on its own bookkeeping has checksums; without them a flipped bit there may crash
-            # a reader, or show it the rows of another chunk.
-            with h5py.File(sink, "r+" if copy else "w", libver="v110") as file:
-                yield file, sink
-            sink.sync()  # before it takes the other's place: a power cut must not leave the name with nothing
+        sink = undone.enter_context(contextlib.closing(Sink(temporary, name=target)))
+
+        def each(events: Iterable[Event]) -> Iterator[Event]:
+            for event in held_back.each(events):
+                yield event
+                sink.check()
+
+        # From HDF5 1.10 on its own bookkeeping has checksums; without them a flipped bit there may crash a
+        # reader, or show it the rows of another chunk.
+        with h5py.File(sink, "r+" if copy else "w", libver="v110") as file:
+            yield file, each
+        sink.sync()  # before it takes the other's place: a power cut must not leave the name with nothing
         os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _copy(source: Path, path: Path) -> None:

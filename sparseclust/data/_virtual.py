@@ -84,7 +84,7 @@ def link_events(
     found = [_inspected(Path(part)) for part in parts]
     names = [os.path.relpath(part.path, target.parent) for part in found]
     columns = _joined(found)
-    with replacing(target) as (file, sink):
+    with replacing(target) as (file, _):
         describe(file, json.dumps({**attrs, PARTS: names}))
         for name, column in columns.items():
             layout = h5py.VirtualLayout((column.length, *column.row), column.dtype)
@@ -97,7 +97,6 @@ def link_events(
             fill = np.nan if column.dtype.kind == "f" else None
             file.create_virtual_dataset(name, layout, fillvalue=fill)
         n_events = write_index(file, _shifted(found, columns))
-        sink.check()
     return n_events
 
 
