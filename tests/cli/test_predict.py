@@ -1,21 +1,24 @@
 """``sparseclust predict`` over many files: parts, faults among good inputs, resuming."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 import torch
+from processes import in_processes
 
-from sparseclust.cli import main
+from sparseclust.cli import _predict, main
 from sparseclust.cli._shard import Shard, parse_shard
 from sparseclust.clustering import AffinityGraphClusterer
-from sparseclust.data import EventStore, VoxelInputs, open_events, write_events
+from sparseclust.data import EventStore, VoxelInputs, _sink, _store_writer, open_events, write_events
 from sparseclust.models import create_model
-from sparseclust.pipeline import Predictor
+from sparseclust.pipeline import Predictor, _production, predict_file
 from sparseclust.testing import random_event
 
 SIZE = 64
@@ -175,6 +178,63 @@ def test_tiles(folder, tmp_path):
     for a, b in zip(*(open_events(tmp_path / name / "a.pred.h5") for name in ("whole", "tiled"))):
         np.testing.assert_array_equal(a.extra["label"], b.extra["label"])
     assert predict(folder, tmp_path / "dense", "--tile", 1, files=["a.h5"]) == 2
+
+
+def _kill(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end(function, *, call, after=False):
+    """Make a call of a function, or what comes after it, the end of the process."""
+    number = itertools.count(1)
+
+    def called(*arguments, **options):
+        last = next(number) == call
+        if last and not after:
+            _kill()
+        result = function(*arguments, **options)
+        return _kill() if last else result
+
+    return called
+
+
+def _system(**functions):
+    return types.SimpleNamespace(**{name: getattr(os, name) for name in dir(os)} | functions)
+
+
+# What takes the place of what in the process to be killed, and what it has finished by then.
+MOMENTS = {
+    "before the lock": (_predict, "predict_file", _kill, 0),
+    "before the first event": (_production, "write_predictions", _kill, 0),
+    "in the first write": (_sink, "os", _system(pwrite=_end(os.pwrite, call=1)), 0),
+    "in the middle": (_sink, "os", _system(pwrite=_end(os.pwrite, call=12)), 0),
+    "before the rename": (_store_writer, "os", _system(replace=_kill), 0),
+    "after the rename": (_store_writer, "os", _system(replace=_end(os.replace, call=1, after=True)), 1),
+    "between two files": (_predict, "predict_file", _end(predict_file, call=1, after=True), 1),
+    "in the second file": (_store_writer, "os", _system(replace=_end(os.replace, call=2)), 1),
+}
+
+
+def _killed(rank, folder, output, moment):
+    module, name, function, _ = MOMENTS[moment]
+    setattr(module, name, function)
+    return predict(folder, output, files=["a.h5", "b.h5"])
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_and_started_again(folder, tmp_path, capsys, moment):
+    files, made = ["a.h5", "b.h5"], ["a.pred.h5", "b.pred.h5"]
+    assert in_processes(1, _killed, folder, tmp_path, moment, group=False) == [None]
+    finished = MOMENTS[moment][-1]
+    assert [name for name in names(tmp_path) if not name.startswith(".")] == made[:finished]
+    times = [(tmp_path / name).stat().st_mtime_ns for name in made[:finished]]
+    assert predict(folder, tmp_path, files=files) == 0
+    assert names(tmp_path) == made
+    assert [(tmp_path / name).stat().st_mtime_ns for name in made[:finished]] == times
+    assert capsys.readouterr().out.count("finished before") == finished
+    assert predict(folder, tmp_path / "whole", files=files) == 0
+    for name in made:
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_terminated_as_batch_systems_do_it(folder, tmp_path):
