@@ -1,7 +1,10 @@
-"""Work in several threads: compiled loops release the interpreter's lock."""
+"""Work in several threads, as compiled loops release the interpreter's lock, and in several processes."""
 
 import functools
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +17,20 @@ def in_threads(work: Callable[[int], None], tasks: int, threads: int) -> None:
         return
     # Taking all results raises what a task has raised.
     list(_pool(threads, os.getpid()).map(work, range(tasks)))
+
+
+def begin_worker() -> None:
+    """Let this process, a worker, end when the one that started it does, and leave Ctrl-C to that one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # Nobody tells the workers of a process that is killed.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @functools.cache

@@ -1,8 +1,9 @@
-"""Several processes that train together, forked from this one: they need not import anything again."""
+"""Other processes: those that train together, forked from this one, and what becomes of workers."""
 
 import multiprocessing
 import os
 import socket
+import time
 import traceback
 
 import torch
@@ -53,3 +54,21 @@ def _run(pipe, rank, n, port, group, function, arguments):
     finally:
         pipe.close()
         os._exit(0)
+
+
+def all_end(*numbers, within=120):
+    """Whether processes, which may be children of others, end in so many seconds."""
+    last = time.monotonic() + within
+    while any(map(_alive, numbers)):
+        if time.monotonic() > last:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _alive(number):
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

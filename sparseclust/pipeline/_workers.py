@@ -1,10 +1,7 @@
 """Processes that cluster one batch while the network is at the next."""
 
 import multiprocessing
-import os
 import pickle
-import signal
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
@@ -14,6 +11,7 @@ import numba
 import torch
 from torch import Tensor
 
+from sparseclust._threads import begin_worker
 from sparseclust.data import Batch
 from sparseclust.pipeline._assemble import Clusterer, Labelled, label_batch
 
@@ -50,15 +48,6 @@ def _label(task: bytes) -> Labelled:
 
 
 def _begin() -> None:
+    begin_worker()
     torch.set_num_threads(1)
     numba.config.NUMBA_NUM_THREADS = 1
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # Nobody tells the workers of a process that is killed.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

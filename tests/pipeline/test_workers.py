@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 import pytest
 import torch
+from processes import all_end
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import VoxelInputs
@@ -122,10 +123,7 @@ def test_workers_of_a_killed_process_end(running):
     process, worker = running
     process.kill()
     process.wait(timeout=180)
-    end = time.monotonic() + 30
-    while alive(worker) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not alive(worker)
+    assert all_end(worker)
 
 
 def test_a_killed_worker_is_an_error(running):
@@ -134,11 +132,3 @@ def test_a_killed_worker_is_an_error(running):
     _, err = process.communicate(timeout=180)
     assert process.returncode == 1
     assert BrokenProcessPool.__name__ in err
-
-
-def alive(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

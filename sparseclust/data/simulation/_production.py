@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sparseclust._lock import exclusive
+from sparseclust._threads import begin_worker
 from sparseclust._version import __version__
 from sparseclust.data._store import EventStore, write_events
 from sparseclust.data.simulation._generator import SimulatedEvents
@@ -106,7 +107,9 @@ def _run(tasks: list[_Task], workers: int) -> Iterator[int]:
         yield from map(_make, tasks)
         return
     # Fresh processes: a fork would copy locks that threads of the caller hold.
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=begin_worker
+    )
     try:
         yield from pool.map(_make, tasks)
     finally:

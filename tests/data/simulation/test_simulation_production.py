@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from processes import all_end
 
 from sparseclust.data import EventStore
 from sparseclust.data.simulation import EventGenerator, SimulatedEvents, _production, write_simulated
@@ -59,6 +60,39 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert counts == [4, 4, 2] + [1] * 10
     assert path.read_bytes() == whole.read_bytes()
     assert not parts.exists()
+
+
+KILLED = """
+import multiprocessing, sys
+from sparseclust.data.simulation import EventGenerator, SimulatedEvents, _production, write_simulated
+
+def tell(n):
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+
+if __name__ == "__main__":
+    _production.PART = 4
+    generator = EventGenerator("single:mu-", rng=0, spatial_size=64)
+    write_simulated(sys.argv[1], SimulatedEvents(60, generator, first=100), workers=2, advance=tell)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
+    """Its workers end too: later they would write into the folder of the next run."""
+    (tmp_path / "script.py").write_text(KILLED)
+    whole, path = tmp_path / "whole.h5", tmp_path / "events.h5"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(tmp_path / "script.py"), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        workers = process.stdout.readline().split()
+        process.kill()
+    assert len(workers) == 2
+    assert all_end(*workers)
+    assert list((tmp_path / "events.h5.parts").glob("*.h5"))
+    assert not path.exists()
+    for target in (whole, path):
+        assert write_simulated(target, events(60)) == 60
+    assert path.read_bytes() == whole.read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["events.h5", "script.py", "whole.h5"]
 
 
 def test_parts_of_another_generator_are_not_used(tmp_path):
