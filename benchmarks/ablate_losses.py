@@ -1,4 +1,4 @@
-"""Train one network with one choice of the loss changed at a time, and compare the scores on unseen events.
+"""Train one network with one choice changed at a time, and compare the scores on unseen events.
 
 Every variant gets the same events, initial weights, order and steps. Variants of "edges" cluster by scored
 edges, the others by Gaussian kernels. Differences mean something only beside the spread over several
@@ -17,6 +17,7 @@ import torch
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import Event, RandomSymmetry, SemanticClass, VoxelInputs
 from sparseclust.data.simulation import EventGenerator, SimulatedEvents
+from sparseclust.heads import EmbeddingHead
 from sparseclust.losses import EdgeAffinityLoss, SpatialEmbeddingLoss
 from sparseclust.metrics import summarize_scores
 from sparseclust.models import create_model
@@ -42,6 +43,10 @@ EMBEDDINGS: dict[str, dict[str, Any]] = {
     "smooth weight 1": {"smooth_weight": 1.0},
     "repulsion": {"repulsion_weight": 1.0},
 }
+NETWORKS: dict[str, dict[str, Any]] = {
+    "margins per axis": {"margin_dim": 3},
+    "embedding of 6 axes": {"embedding_dim": 6},
+}
 EDGES: dict[str, dict[str, Any]] = {
     "edges bce": {},
     "edges focal": {"kind": "focal"},
@@ -49,6 +54,7 @@ EDGES: dict[str, dict[str, Any]] = {
     "edges cut weight 1": {"cut_weight": 1.0},
     "edges and maximin": {"maximin_weight": 1.0},
 }
+VARIANTS = [*EMBEDDINGS, *NETWORKS, *EDGES]
 CLASSES = (SemanticClass.SHOWER, SemanticClass.TRACK, SemanticClass.MICHEL, SemanticClass.DELTA)
 
 
@@ -58,7 +64,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=600, help="to train on (default: 600)")
     parser.add_argument("--test-events", type=int, default=60, help="to score (default: 60)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
-    parser.add_argument("--only", nargs="+", choices=[*EMBEDDINGS, *EDGES], help="by default all")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="by default all")
     arguments = parser.parse_args()
     generator = EventGenerator("crowded", rng=1)
     events = list(SimulatedEvents(arguments.events, generator))
@@ -69,7 +75,7 @@ def main() -> None:
     )
     names = ["variant", *(c.name.lower() for c in CLASSES)]
     print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
-    for variant in arguments.only or [*EMBEDDINGS, *EDGES]:
+    for variant in arguments.only or VARIANTS:
         runs = [run(variant, events, unseen, arguments.steps, seed) for seed in arguments.seeds]
         scores = np.array(runs)  # (seeds, classes, 2)
         cells = [f"{cell(scores[:, c, 0])} / {cell(scores[:, c, 1])}" for c in range(len(CLASSES))]
@@ -82,13 +88,7 @@ def run(variant: str, events: list[Event], unseen: list[Event], steps: int, seed
     torch.manual_seed(seed)
     edges = variant in EDGES
     options = dict(EDGES.get(variant, {}))
-    model = create_model(
-        "edge_spice" if edges else "spice",
-        in_channels=inputs.channels(ndim=3),
-        spatial_size=768,
-        base_channels=8,
-        depth=5,
-    )
+    model = build("edge_spice" if edges else "spice", inputs.channels(ndim=3), **NETWORKS.get(variant, {}))
     module = SpatialEmbeddingModule(
         model,
         loss=SpatialEmbeddingLoss(**EMBEDDINGS.get(variant, {})),
@@ -109,6 +109,17 @@ def run(variant: str, events: list[Event], unseen: list[Event], steps: int, seed
     rows = {int(row["semantic"]): row for row in summarize_scores(table, by="semantic", weight="event")}
     scores = [[rows[c][s]["mean"] if c in rows else np.nan for s in ("ari", "sbd")] for c in CLASSES]
     return np.array(scores)
+
+
+def build(name: str, in_channels: int, *, embedding_dim: int = 3, margin_dim: int = 1) -> torch.nn.Module:
+    size = {"spatial_size": 768, "base_channels": 8, "depth": 5}
+    model = create_model(name, in_channels=in_channels, margin_dim=margin_dim, **size)
+    if embedding_dim != 3:
+        head = EmbeddingHead(8, spatial_size=768, dim=embedding_dim)
+        model.branches["embedding"].heads["embeddings"] = head
+        # Its arguments do not make this network, so they must not be written into its file.
+        model.config = None
+    return model
 
 
 def cell(values: np.ndarray) -> str:

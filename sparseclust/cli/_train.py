@@ -114,7 +114,7 @@ class LossOptions:
     repulsion_weight: float = 0.0
     cut_weight: float = 6.0
     edge: Literal["bce", "focal", "lovasz"] = "bce"
-    maximin_weight: float = 0.0
+    maximin_weight: float = 1.0
     class_weights: list[float] | None = None
 
 

@@ -28,7 +28,7 @@ class MaximinAffinityLoss(nn.Module):
     not count.
 
     The cost is O(m log m) of the m edges and O(p^2) of the pieces of instances that one cluster of touching
-    voxels holds. The forests are found on the CPU, whatever the device of the logits.
+    voxels holds. The forests are found on the CPU; another device waits for them.
 
     References
     ----------
@@ -103,25 +103,32 @@ def _decided(
     for name, ids in (("instance", instance), ("group", group)):
         if ids is not None and ids.shape != instance.flatten().shape:
             raise ValueError(f"{name} must have shape (n,), one per voxel, got {tuple(ids.shape)}")
-    scores = logits.detach().to("cpu", torch.float64)
-    if bool(scores.isnan().any()):
+    if bool(logits.isnan().any()):
         raise ValueError("logits hold nan: the network diverged, or its input did")
+    order = torch.argsort(logits.detach(), descending=True, stable=True).cpu()
     edges, instance = edges.cpu(), instance.cpu()
-    group = torch.zeros_like(instance) if group is None else group.cpu()
+    group = torch.zeros_like(instance) if group is None else torch.unique(group.cpu(), return_inverse=True)[1]
+    label, size = _particles(instance, group)
+    group_size = torch.bincount(group[instance >= 0], minlength=len(group))
+    first, second = edges
+    counts = (label[edges] >= 0).all(0) & (group[first] == group[second]) & (first != second)
+    weight = _kernels_maximin.decided(
+        first.numpy(),
+        second.numpy(),
+        order[counts[order]].numpy(),
+        label.numpy(),
+        size.numpy(),
+        group_size[group].numpy(),
+    )
+    groups = len(torch.unique(group[first[counts]]))
+    return label[first] == label[second], torch.from_numpy(weight), groups
+
+
+def _particles(instance: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the instances of all groups numbers from 0, -1 for none, and count their voxels."""
     known = instance >= 0
-    _, group = torch.unique(group, return_inverse=True)
-    own, compact = torch.unique(torch.stack([group[known], instance[known]]), dim=1, return_inverse=True)
+    names, name = torch.unique(instance[known], return_inverse=True)
+    _, compact = torch.unique(group[known] * len(names) + name, return_inverse=True)
     label = torch.full_like(instance, -1)
     label[known] = compact
-    size = torch.bincount(compact, minlength=own.shape[1])
-    group_size = torch.bincount(group[known], minlength=int(group.max()) + 1 if len(group) else 0)
-    first, second = edges
-    same = label[first] == label[second]
-    counts = (label[edges] >= 0).all(0) & (group[first] == group[second]) & (first != second)
-    rows = torch.nonzero(counts).squeeze(1)
-    order = rows[torch.argsort(scores[rows], descending=True, stable=True)]
-    weight = _kernels_maximin.decided(
-        first.numpy(), second.numpy(), order.numpy(), label.numpy(), size.numpy(), group_size[group].numpy()
-    )
-    groups = len(torch.unique(group[first[rows]]))
-    return same, torch.from_numpy(weight), groups
+    return label, torch.bincount(compact)

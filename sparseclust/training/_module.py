@@ -32,7 +32,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         comes. Bridges over gaps, of which there are few and no more of one kind than of the other, have a
         cross-entropy of their own.
     maximin_weight : float
-        Weight of :class:`sparseclust.losses.MaximinAffinityLoss` of touching voxels and bridges together.
+        Weight of :class:`sparseclust.losses.MaximinAffinityLoss` of touching voxels and bridges together; 0
+        leaves it out.
     clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
         Makes the labels that validation scores, and those of the trained predictor. The default, an
         AffinityGraphClusterer, needs a network that scores edges.
@@ -61,7 +62,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         *,
         loss: torch.nn.Module | None = None,
         edge_loss: torch.nn.Module | None = None,
-        maximin_weight: float = 0.0,
+        maximin_weight: float = 1.0,
         clusterer: GaussianKernelClusterer | AffinityGraphClusterer | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-4,
