@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.clustering import _kernels_edges
 from sparseclust.clustering import _validate as check
 from sparseclust.clustering._dispatch import Array, accepts_tensors
-from sparseclust.clustering._neighbours import step_intervals, voxel_keys
+from sparseclust.clustering._neighbours import close_pairs, voxel_keys
 from sparseclust.clustering._validate import IntArray
 
 
@@ -68,7 +67,7 @@ def bridge_edges(
     keys, steps = voxel_keys(rows[kept], within, in_group[kept])
     order = np.argsort(keys, kind="stable")
     kept = kept[order]
-    pairs = _kernels_edges.pairs_between(keys[order], *step_intervals(steps), piece[kept])
+    pairs = close_pairs(keys[order], steps, piece[kept])
     return _shortest(rows, piece, np.sort(kept[pairs], axis=0))
 
 

@@ -40,8 +40,11 @@ def advance(keys, low, high, begin, end):
 
 
 @numba.njit(cache=True, nogil=True)
-def fill_neighbours(keys, low, high, first, second):
-    """Write the pairs that :func:`count_neighbours` counted, sorted."""
+def fill_neighbours(keys, low, high, label, first, second):
+    """Write the pairs that :func:`count_neighbours` counts, sorted; with labels, those whose labels differ.
+
+    Returns their number, of which only as many are written as there is room for.
+    """
     n = keys.shape[0]
     begin = np.zeros(low.shape[0], np.int64)
     end = np.zeros(low.shape[0], np.int64)
@@ -50,32 +53,12 @@ def fill_neighbours(keys, low, high, first, second):
         for r in range(low.shape[0]):
             begin[r], end[r] = advance(keys, keys[a] + low[r], keys[a] + high[r], begin[r], end[r])
             for b in range(max(begin[r], a + 1), end[r]):
-                first[at] = a
-                second[at] = b
-                at += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def pairs_between(keys, low, high, label):
-    """Pairs of :func:`fill_neighbours` whose labels differ: (2, m). One sweep counts, one writes."""
-    n = keys.shape[0]
-    pairs = np.empty((2, 0), np.int64)
-    for writing in (False, True):
-        begin = np.zeros(low.shape[0], np.int64)
-        end = np.zeros(low.shape[0], np.int64)
-        at = 0
-        for a in range(n):
-            for r in range(low.shape[0]):
-                begin[r], end[r] = advance(keys, keys[a] + low[r], keys[a] + high[r], begin[r], end[r])
-                for b in range(max(begin[r], a + 1), end[r]):
-                    if label[a] != label[b]:
-                        if writing:
-                            pairs[0, at] = a
-                            pairs[1, at] = b
-                        at += 1
-        if not writing:
-            pairs = np.empty((2, at), np.int64)
-    return pairs
+                if label is None or label[a] != label[b]:
+                    if at < first.shape[0]:
+                        first[at] = a
+                        second[at] = b
+                    at += 1
+    return at
 
 
 @numba.njit(cache=True, nogil=True)

@@ -34,14 +34,14 @@ def voxel_graph(coords: IntArray, radius: float, group: IntArray) -> VoxelGraph:
     """Find the neighbouring voxels inside each group; ``group`` counts from 0."""
     keys, steps = voxel_keys(coords, radius, group)
     if _rises(keys):
-        return VoxelGraph(np.arange(len(keys)), np.ones(len(keys), np.int64), _close_pairs(keys, steps))
+        return VoxelGraph(np.arange(len(keys)), np.ones(len(keys), np.int64), close_pairs(keys, steps))
     distinct, first, voxel, count = np.unique(
         keys, return_index=True, return_inverse=True, return_counts=True
     )
     by_appearance = np.argsort(first)
     number = np.empty(len(first), np.int64)
     number[by_appearance] = np.arange(len(first))
-    return VoxelGraph(number[voxel.reshape(-1)], count[by_appearance], number[_close_pairs(distinct, steps)])
+    return VoxelGraph(number[voxel.reshape(-1)], count[by_appearance], number[close_pairs(distinct, steps)])
 
 
 @accepts_tensors
@@ -93,10 +93,10 @@ def neighbour_edges(
     nearest = None if k is None else check.count("k", k)
     keys, steps = voxel_keys(rows, check.distance("radius", radius), check.dense_groups(group, len(rows))[0])
     if _rises(keys):
-        edges = _close_pairs(keys, steps)
+        edges = close_pairs(keys, steps)
     else:
         order = np.argsort(keys, kind="stable")
-        edges = _sorted_edges(order[_close_pairs(keys[order], steps)], len(rows))
+        edges = _sorted_edges(order[close_pairs(keys[order], steps)], len(rows))
     return edges if nearest is None else edges[:, _kernels_edges.among_nearest(rows, *edges, nearest)]
 
 
@@ -217,7 +217,7 @@ def voxel_keys(coords: IntArray, radius: float, group: IntArray) -> tuple[IntArr
     return keys, np.append(steps, 0)[::-1]
 
 
-def step_intervals(steps: IntArray) -> tuple[IntArray, IntArray]:
+def _step_intervals(steps: IntArray) -> tuple[IntArray, IntArray]:
     """First and last of each run of consecutive steps."""
     gaps = np.flatnonzero(np.diff(steps) != 1)
     return steps[np.append(0, gaps + 1)], steps[np.append(gaps, len(steps) - 1)]
@@ -227,11 +227,15 @@ def _rises(keys: IntArray) -> bool:
     return bool((keys[1:] > keys[:-1]).all())
 
 
-def _close_pairs(keys: IntArray, steps: IntArray) -> IntArray:
-    """Pairs ``a < b``, sorted, of sorted keys that differ by one of the steps: (2, m)."""
-    low, high = step_intervals(steps)
-    pairs = np.empty((2, _kernels_edges.count_neighbours(keys, low, high)), np.int64)
-    _kernels_edges.fill_neighbours(keys, low, high, *pairs)
+def close_pairs(keys: IntArray, steps: IntArray, label: IntArray | None = None) -> IntArray:
+    """Pairs ``a < b``, sorted, of sorted keys that differ by one of the steps, and in their label: (2, m)."""
+    low, high = _step_intervals(steps)
+    if label is None:
+        n = _kernels_edges.count_neighbours(keys, low, high)
+    else:
+        n = _kernels_edges.fill_neighbours(keys, low, high, label, *np.empty((2, 0), np.int64))
+    pairs = np.empty((2, n), np.int64)
+    _kernels_edges.fill_neighbours(keys, low, high, label, *pairs)
     return pairs
 
 
