@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from docutils.nodes import SkipNode
+from docutils.nodes import SkipNode, Text, entry
 from docutils.utils.math.latex2mathml import tex2mathml
 from plotly.offline import get_plotlyjs
 from sphinx.application import Sphinx
@@ -58,7 +58,11 @@ napoleon_use_ivar = True
 suppress_warnings = ["ref.python"]
 autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
-autodoc_default_options = {"members": True, "exclude-members": "__new__, __init__"}
+autodoc_default_options = {
+    "members": True,
+    "special-members": "__call__",
+    "exclude-members": "__new__, __init__, extra_repr",
+}
 add_module_names = False
 
 
@@ -107,6 +111,7 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", write_generated)
     app.connect("html-page-context", add_plotly)
     app.connect("autodoc-process-docstring", list_references)
+    app.connect("doctree-resolved", keep_pairs)
     app.connect("autodoc-skip-member", skip_tuple_fields)
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
 
@@ -146,7 +151,8 @@ def summary_of_packages() -> str:
 
 def first_line(thing: Any) -> str:
     """Return the first line of a docstring as Markdown."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0].replace("``", "`").replace("|", "\\|")
+    line = (inspect.getdoc(thing) or "").partition("\n")[0]
+    return re.sub(r":\w+:`~?", "`", line).replace("``", "`").replace("|", "\\|")
 
 
 def help_of(command: str) -> str:
@@ -161,6 +167,13 @@ def add_plotly(app: Sphinx, page: str, template: str, context: dict[str, Any], d
     """Load plotly.js where a page has a figure of it, before the figure."""
     if "plotly-graph-div" in context.get("body", ""):
         context["metatags"] += f'<script src="{context["pathto"]("_static/plotly.min.js", 1)}"></script>'
+
+
+def keep_pairs(app: Sphinx, tree: Any, page: str) -> None:
+    """Break no line between the numbers of a pair in a table."""
+    for cell in tree.findall(entry):
+        for text in list(cell.findall(Text)):
+            text.parent.replace(text, Text(re.sub(r"(?<=[\d)]) / (?=[\d.])", "\xa0/\xa0", text)))
 
 
 def skip_tuple_fields(
