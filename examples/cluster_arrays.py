@@ -47,4 +47,6 @@ def stand_ins(embeddings: np.ndarray, *groups: np.ndarray) -> dict[str, np.ndarr
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
     main(*sys.argv[1:])

@@ -54,4 +54,6 @@ def report(when: str, predictor: Predictor, events: object) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
     main(*sys.argv[1:])

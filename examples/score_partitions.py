@@ -22,7 +22,7 @@ def main(path: str | Path, truth: str, found: str, event: str | None = None) -> 
     labels_true, labels_pred = numbered(table[truth]), numbered(table[found])
     if event is None:
         for name, value in score_partition(labels_true, labels_pred)._asdict().items():
-            print(f"{name:10} {value:.6g}")
+            print(f"{name:14} {value:.6g}")
         return
     scores = score_events(labels_true, labels_pred, event=numbered(table[event]))
     error = bootstrap(scores, rng=np.random.default_rng(0))
@@ -37,4 +37,6 @@ def numbered(column: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        raise SystemExit(__doc__)
     main(*sys.argv[1:])

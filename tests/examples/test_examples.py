@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import re
+import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -36,6 +37,13 @@ def test_an_example_is_short_and_says_how_to_run_it(path: Path):
     assert text.startswith('"""')
     assert f"\n    python examples/{path.name}" in text
     assert text.endswith(("    main()\n", "    main(*sys.argv[1:])\n"))
+
+
+@pytest.mark.parametrize("name", ["cluster_arrays", "fine_tune", "score_partitions"])
+def test_an_example_that_needs_a_file_says_so(name, monkeypatch):
+    monkeypatch.setattr("sys.argv", [f"{name}.py"])
+    with pytest.raises(SystemExit, match=f"python examples/{name}.py [a-z]"):
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
 
 
 def test_every_example_runs_here():
