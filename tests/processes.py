@@ -31,7 +31,7 @@ def in_processes(n, function, *arguments, group=True):
         except EOFError:
             results.append(None)  # it was killed
     for process in processes:
-        process.join(60)
+        process.join(600)
         assert process.exitcode is not None
     errors = [result[1] for result in results if result is not None and not result[0]]
     assert not errors, errors[0]
@@ -56,7 +56,7 @@ def _run(pipe, rank, n, port, group, function, arguments):
         os._exit(0)
 
 
-def all_end(*numbers, within=120):
+def all_end(*numbers, within=600):
     """Whether processes, which may be children of others, end in so many seconds."""
     last = time.monotonic() + within
     while any(map(_alive, numbers)):

@@ -196,7 +196,7 @@ def test_wrong_inputs_say_what_is_wrong(folder, tmp_path, capsys):
 STOPPED = (130, -signal.SIGINT)
 
 
-def _interrupt(arguments, cwd, *, until, seconds=120):
+def _interrupt(arguments, cwd, *, until, seconds=1200):
     """Start a command, send Ctrl-C when ``until()`` holds, and return its exit status and error output."""
     process = subprocess.Popen(
         [sys.executable, "-m", "sparseclust", *arguments],
@@ -210,7 +210,7 @@ def _interrupt(arguments, cwd, *, until, seconds=120):
     while not until() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    return process, process.communicate(timeout=60)[1]
+    return process, process.communicate(timeout=600)[1]
 
 
 def test_interrupted_prediction_leaves_no_file(folder, tmp_path):

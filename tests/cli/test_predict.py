@@ -253,7 +253,7 @@ def test_terminated_as_batch_systems_do_it(folder, tmp_path):
         while process.poll() is None and not list(out.glob(".*.tmp")):
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        err = process.communicate(timeout=60)[1]
+        err = process.communicate(timeout=600)[1]
     assert process.returncode in (130, -signal.SIGINT)
     assert "terminated" in err
     assert names(out) == []

@@ -51,7 +51,7 @@ def test_a_daemonic_process_has_one_thread(rng):
     queue = context.Queue()
     worker = context.Process(target=_report, args=(queue, problem), daemon=True)
     worker.start()
-    threads, labels = queue.get(timeout=60)
+    threads, labels = queue.get(timeout=600)
     worker.join()
     assert threads == 1
     assert labels == cluster_embeddings(**problem).tolist()

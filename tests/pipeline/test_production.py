@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import h5py
 import numpy as np
@@ -154,8 +155,15 @@ import sys
 from test_production import make_predictor
 from sparseclust.pipeline import predict_file
 
-print("begun", flush=True)
-predict_file(make_predictor(), *sys.argv[1:], advance=lambda n: print(n, flush=True))
+done = []
+
+def wait_to_be_killed(n):
+    done.append(n)
+    if len(done) == 9:
+        print(flush=True)
+        sys.stdin.read()
+
+predict_file(make_predictor(), *sys.argv[1:], advance=wait_to_be_killed)
 """
 
 
@@ -164,9 +172,9 @@ def test_killed_and_started_again(tmp_path, target):
     predict_file(make_predictor(), source, tmp_path / "expected.h5")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
     command = [sys.executable, "-c", KILLED, str(source), str(target)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
-        for _ in range(10):
-            process.stdout.readline()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, env=environment) as process:
+        process.stdout.readline()
         process.kill()
     left = sorted(path.suffix for path in target.parent.iterdir())
     assert left == [".lock", ".tmp"]
@@ -181,13 +189,13 @@ def test_the_second_writer_refuses(source, target):
 
     def wait(n):
         begun.set()
-        go_on.wait(60)
+        go_on.wait(600)
 
     first = threading.Thread(
         target=predict_file, args=(make_predictor(), source, target), kwargs={"advance": wait}
     )
     first.start()
-    assert begun.wait(60)
+    assert begun.wait(600)
     with pytest.raises(FileExistsError, match=f"is being written by process {os.getpid()} on "):
         predict_file(make_predictor(), source, target)
     go_on.set()
@@ -234,11 +242,9 @@ def test_a_writer_shows_life(target, monkeypatch):
     with lock.exclusive(target):
         path = target.with_name(f".{target.name}.lock")
         os.utime(path, (0, 0))
-        waiting = threading.Event()
-        for _ in range(500):
-            if path.stat().st_mtime > 0:
-                break
-            waiting.wait(0.01)
+        last = time.monotonic() + 600
+        while path.stat().st_mtime == 0 and time.monotonic() < last:
+            time.sleep(0.01)
         assert path.stat().st_mtime > 0
 
 

@@ -122,13 +122,13 @@ def running(tmp_path):
 def test_workers_of_a_killed_process_end(running):
     process, worker = running
     process.kill()
-    process.wait(timeout=180)
+    process.wait(timeout=600)
     assert all_end(worker)
 
 
 def test_a_killed_worker_is_an_error(running):
     process, worker = running
     os.kill(worker, signal.SIGKILL)
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 1
     assert BrokenProcessPool.__name__ in err

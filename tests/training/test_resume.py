@@ -172,7 +172,7 @@ def test_a_killed_process_is_resumed(tmp_path, whole):
     """With a worker process that reads ahead, which must not matter."""
     program = _KILLED.format(tests=os.path.dirname(__file__), folder=str(tmp_path))
     process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], timeout=300, capture_output=True
+        [sys.executable, "-W", "ignore", "-c", program], timeout=1800, capture_output=True
     )
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
     run(tmp_path, resume=True, workers=1)

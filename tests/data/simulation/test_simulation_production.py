@@ -68,6 +68,7 @@ from sparseclust.data.simulation import EventGenerator, SimulatedEvents, _produc
 
 def tell(n):
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    sys.stdin.read()
 
 if __name__ == "__main__":
     _production.PART = 4
@@ -82,7 +83,8 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     whole, path = tmp_path / "whole.h5", tmp_path / "events.h5"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(tmp_path / "script.py"), str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=environment) as process:
         workers = process.stdout.readline().split()
         process.kill()
     assert len(workers) == 2
