@@ -113,6 +113,7 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", list_references)
     app.connect("doctree-resolved", keep_pairs)
     app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("autodoc-process-signature", leave_out_any)
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
 
 
@@ -167,6 +168,13 @@ def add_plotly(app: Sphinx, page: str, template: str, context: dict[str, Any], d
     """Load plotly.js where a page has a figure of it, before the figure."""
     if "plotly-graph-div" in context.get("body", ""):
         context["metatags"] += f'<script src="{context["pathto"]("_static/plotly.min.js", 1)}"></script>'
+
+
+def leave_out_any(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str, None] | None:
+    """Write no ``(*args, **kwargs)`` for classes without a constructor of their own."""
+    return ("", None) if signature == "(*args, **kwargs)" else None
 
 
 def keep_pairs(app: Sphinx, tree: Any, page: str) -> None:

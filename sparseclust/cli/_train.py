@@ -1,6 +1,5 @@
 """``sparseclust train``."""
 
-import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -226,9 +225,6 @@ def train(
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name in missing)
     module: Any = _module(model, network, loss, learning_rate, start=start)
-    logging.getLogger("lightning.pytorch").setLevel(
-        logging.WARNING
-    )  # hints about accelerators we did not use
     try:
         run_training(
             module,

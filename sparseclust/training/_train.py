@@ -17,7 +17,7 @@ from sparseclust.training._data import EventDataModule
 from sparseclust.training._finite import FiniteLoss
 from sparseclust.training._interrupt import InterruptBetweenSteps, fit
 from sparseclust.training._launch import launch_options
-from sparseclust.training._lightning import lightning
+from sparseclust.training._lightning import lightning, without_hints
 from sparseclust.training._progress import BudgetProgressBar
 from sparseclust.training._schedule import BudgetSchedule
 
@@ -36,6 +36,7 @@ class TrainingModule(Protocol[Trained]):
         """Return what applies the network to events."""
 
 
+@without_hints()
 def train(
     module: TrainingModule[Trained],
     data: EventDataModule,

@@ -1,7 +1,6 @@
 """The examples run, with less to do than by default, and do what they say."""
 
 import importlib.util
-import logging
 import re
 import runpy
 from pathlib import Path
@@ -18,7 +17,6 @@ from sparseclust.pipeline import Predictor
 FOLDER = Path(__file__).parents[2] / "examples"
 FILES = sorted(FOLDER.glob("*.py"))
 MINUTES = 0.05  # of training
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
 def load(name: str) -> ModuleType:

@@ -19,7 +19,6 @@ from sparseclust.training import BudgetSchedule, EventDataModule, SpatialEmbeddi
 from sparseclust.training._module import _named
 
 SIZE = 32
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
 @pytest.fixture
@@ -170,7 +169,7 @@ def test_a_model_of_your_own_is_trained_and_saved(tmp_path, events, patience):
     assert again.clusterer.get_params() == predictor.clusterer.get_params()
 
 
-def test_options_of_the_trainer(tmp_path, events, capfd):
+def test_options_of_the_trainer(tmp_path, events, capfd, monkeypatch):
     class Count(Callback):
         steps = 0
 
@@ -178,8 +177,13 @@ def test_options_of_the_trainer(tmp_path, events, capfd):
             self.steps += 1
 
     count = Count()
+    heard = []
+    handler = logging.Handler()
+    handler.emit = heard.append
+    monkeypatch.setattr(logging.getLogger("lightning.pytorch"), "handlers", [handler])
     quiet = {"enable_progress_bar": False, "logger": False}
     _train(tmp_path, events, steps=2, callbacks=[count], **quiet)
+    assert [record.getMessage() for record in heard] == []
     assert count.steps == 2
     assert "spent" not in capfd.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
