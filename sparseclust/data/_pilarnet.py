@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sparseclust.data._duplicates import coalesce_event
 from sparseclust.data._event import Event
-from sparseclust.data._hdf5 import Hdf5Events, faults_named
+from sparseclust.data._hdf5 import Hdf5Events, check_stored, faults_named
 from sparseclust.data._heap import check_row, row_lengths
 
 InstanceLabel = Literal["fragment", "group", "interaction"]
@@ -134,6 +134,8 @@ class PilarnetFile(Hdf5Events):
             )
         names = ["point", "cluster", *(["cluster_extra"] if of_particles else [])]
         lengths = [len(file[name]) for name in names]
+        for name, length in zip(names, lengths):
+            check_stored(file[name], length)
         if len(set(lengths)) > 1:
             raise ValueError(
                 f"event {min(lengths)}: expected one row per event in each dataset; "

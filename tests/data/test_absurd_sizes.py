@@ -78,6 +78,21 @@ def test_rows_of_pilarnet(tmp_path, name, n):
 
 
 @pytest.mark.parametrize("n", ABSURD)
+def test_events_of_pilarnet(tmp_path, n):
+    path = tmp_path / "pilarnet.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("point", "cluster"):
+            rows = file.create_dataset(name, (1,), h5py.vlen_dtype("f4"), chunks=(16,), maxshape=(None,))
+            rows[0] = np.ones(0, "f4")
+    assert [len(event) for event in PilarnetFile(path)] == [0]
+    with h5py.File(path, "r+") as file:
+        for name in ("point", "cluster"):
+            file[name].resize(n, axis=0)
+    with pytest.raises(ValueError, match=f"expected {n} rows of '/point', .*{HELD}"):
+        PilarnetFile(path)
+
+
+@pytest.mark.parametrize("n", ABSURD)
 def test_products_of_spine(tmp_path, store, n):
     path = tmp_path / "spine.h5"
     write_spine(path, EventStore(store))
