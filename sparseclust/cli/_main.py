@@ -1,8 +1,10 @@
 """Find the command, read its options, run it, and turn errors into one clear line."""
 
+import argparse
 import importlib
 import inspect
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -71,10 +73,27 @@ def _run(name: str, arguments: list[str]) -> int:
         if not _is_interrupt(error):
             raise
         return _stopped(name, "")
+    except argparse.ArgumentError as error:
+        print(f"sparseclust {name}: error: {_in_a_line(str(error))}", file=sys.stderr)
+        print(f"`sparseclust {name} --help` lists the options", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         print(f"sparseclust {name}: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _in_a_line(complaint: str) -> str:
+    """Shorten what the parser says of an option."""
+    option = re.match(r'Parser key "([\w.]+)":\s*', complaint)
+    if option is None:
+        return " ".join(complaint.split())
+    wanted = re.findall(r"Expected an? (.+?)(?:\. Got value|$)", complaint, re.MULTILINE)
+    got = re.search(r"(?:Got|Given) value: (.*)", complaint)
+    if got is None or not wanted:
+        return f"--{option[1]}: {' '.join(complaint[option.end() :].split())}"
+    kinds = (re.sub(r"<class '(.+)'>|typing\.", r"\1", kind) for kind in wanted if "NoneType" not in kind)
+    return f"--{option[1]}: expected {' or '.join(kinds)}, got {got[1]}"
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
@@ -95,7 +114,9 @@ def _parser(name: str, command: Callable[..., None]) -> tuple[Any, list[str]]:
     docstring = require("docstring_parser", extra="train").parse(command.__doc__)
     texts = {p.arg_name: p.description for p in docstring.params}
     types = typing.get_type_hints(command)
-    parser = jsonargparse.ArgumentParser(prog=f"sparseclust {name}", description=docstring.short_description)
+    parser = jsonargparse.ArgumentParser(
+        prog=f"sparseclust {name}", description=docstring.short_description, exit_on_error=False
+    )
     parser.add_argument("--config", action="config", help="Read options from this YAML or JSON file.")
     positional = []
     for parameter in inspect.signature(command).parameters.values():

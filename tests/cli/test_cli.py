@@ -232,8 +232,25 @@ def test_losses_by_name(folder, tmp_path):
     arguments += ["--loss.mask", "{bce: 1, lovasz: 0.5}", "--loss.seed", "l1", "--loss.edge", "focal"]
     assert main(arguments) == 0
     assert main([*arguments, "--loss.mask", "lovasz"]) == 0
-    with pytest.raises(SystemExit):
-        main([*arguments, "--loss.mask", "dice"])
+    assert main([*arguments, "--loss.mask", "dice"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "x.h5"], "the following arguments are required: validation"),
+        (["train", "x.h5", "--validation", "x.h5", "--size", "big"], "--size: expected int, got big"),
+        (["train", "x.h5", "--validation", "x.h5", "--max_steps", "x"], "--max_steps: expected int, got x"),
+        (["predict", "x.h5", "--model", "m", "--label", "x"], "--label: expected Literal['fragment', "),
+        (["info", "--nothing"], "unrecognized arguments: --nothing"),
+        (["simulate", "x.h5", "--config", "absent.yaml"], "--config: File does not exist: "),
+    ],
+)
+def test_wrong_options_are_told_in_a_line(arguments, told, capsys):
+    assert main(arguments) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"sparseclust {arguments[0]}: error: {told}")
+    assert second == f"`sparseclust {arguments[0]} --help` lists the options"
 
 
 def test_interrupted_training_resumes(folder, tmp_path):
