@@ -127,6 +127,9 @@ def _predict_all(predictor: Predictor, works: list[_Work], **options: Any) -> No
     for work in works:
         try:
             print(_told(_predict_one(predictor, work, **options)), flush=True)
+        except KeyboardInterrupt as stop:
+            words = [*map(str, stop.args), "the same command goes on, finished files are kept"]
+            raise KeyboardInterrupt("; ".join(words)) from None
         except (ValueError, OSError) as error:
             if len(works) == 1 or getattr(error, "errno", None) in _FULL:
                 raise

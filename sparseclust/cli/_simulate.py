@@ -79,13 +79,18 @@ def simulate(
         "material": material,
         "response": repr(response),
     }
+    if events < 0 or first < 0:
+        raise ValueError(f"--events and --first must not be negative, got {events} and {first}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with closing(progress_bar(total=2 * events, what="simulate")) as bar:
-        n = write_simulated(
-            output,
-            SimulatedEvents(events, generator, first=first),
-            workers=workers,
-            attrs={"content": "simulated events", **settings},
-            advance=bar.update,
-        )
+    try:
+        with closing(progress_bar(total=2 * events, what="simulate")) as bar:
+            n = write_simulated(
+                output,
+                SimulatedEvents(events, generator, first=first),
+                workers=workers,
+                attrs={"content": "simulated events", **settings},
+                advance=bar.update,
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on from here") from None
     print(f"{output}: {n:,} {'event' if n == 1 else 'events'}")

@@ -280,6 +280,8 @@ def test_ctrl_c_inside_numba_is_ctrl_c(monkeypatch, tmp_path, capsys):
     cause = KeyboardInterrupt()
     assert main(["simulate", str(tmp_path / "x.h5")]) == 130
     assert "stopped" in capsys.readouterr().err
+    assert main(["simulate", str(tmp_path / "x.h5"), "--events", "-1"]) == 2
+    assert "--events and --first must not be negative, got -1 and 0" in capsys.readouterr().err
     cause = ValueError()
     with pytest.raises(SystemError):
         main(["simulate", str(tmp_path / "x.h5")])
