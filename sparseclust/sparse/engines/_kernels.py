@@ -248,6 +248,10 @@ def weight_gradient(feats, grad, source, target, starts, part, parts, out):
             total, end = out[k], starts[b + 1, k]
             for first in range(starts[b, k], end, 96):
                 last = min(first + 96, end)
+                # The first tile would wait for each of these rows, the others find them in the cache.
+                for p in range(first, last - ROWS + 1, ROWS):
+                    _fetch_rows(feats, source, p)
+                    _fetch_rows(grad, target, p)
                 column = 0
                 while column < grad.shape[1]:
                     vectors = _vectors_at_once((grad.shape[1] - column) // lanes)
