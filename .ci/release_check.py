@@ -25,13 +25,14 @@ for example in examples:
 """
 PARTS = """
 import sparseclust
-from sparseclust.pipeline import Predictor, list_pretrained
+from sparseclust.pipeline import Predictor, SemanticClassifier, describe_pretrained, list_pretrained
 from sparseclust.testing import check_encoder
 for name in sparseclust.__all__:
     if name not in ("training", "vis"):  # these two need extras
         getattr(sparseclust, name)
 for name in list_pretrained():
-    Predictor.from_pretrained(name)
+    reader = Predictor if "clusterer" in describe_pretrained(name) else SemanticClassifier
+    reader.from_pretrained(name)
 print(sparseclust.__version__, sparseclust.__file__, list_pretrained())
 """
 

@@ -1,6 +1,7 @@
 """What must agree between the files that a release is made of."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def test_the_changelog_begins_with_what_is_unreleased_and_keeps_its_headings():
         assert set(headings) <= known
         assert len(set(headings)) == len(headings)
         assert headings[-1] == "Numerics"
+
+
+def test_what_the_release_check_tries_first_works_here(capsys):
+    check = runpy.run_path(str(ROOT / ".ci" / "release_check.py"))
+    exec(check["PARTS"], {})
+    assert "spice-small" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("requirement", [r for r in NEEDED if not r.startswith("sparseclust[")])

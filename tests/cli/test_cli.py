@@ -198,6 +198,8 @@ STOPPED = (130, -signal.SIGINT)
 
 def _interrupt(arguments, cwd, *, until, seconds=1200):
     """Start a command, send Ctrl-C when ``until()`` holds, and return its exit status and error output."""
+    # A job in the background ignores Ctrl-C, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "sparseclust", *arguments],
         cwd=cwd,
@@ -206,6 +208,7 @@ def _interrupt(arguments, cwd, *, until, seconds=1200):
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
+    signal.signal(signal.SIGINT, before)
     end = time.monotonic() + seconds
     while not until() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
