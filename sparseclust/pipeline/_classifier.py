@@ -13,6 +13,7 @@ import torch
 
 from sparseclust.data import Event, VoxelInputs, coalesce_event, collate_events
 from sparseclust.pipeline._model_file import build_model, describe_model, read_model, write_model
+from sparseclust.pipeline._smooth import smooth_classes
 
 
 class SemanticClassifier:
@@ -25,6 +26,8 @@ class SemanticClassifier:
         :func:`sparseclust.models.semantic_unet`.
     inputs : VoxelInputs
         Makes the network's input features; the same as in training.
+    min_size : int
+        Connected voxels of one predicted class that are fewer take the class of what they touch; 1: none do.
     batch_size : int
         Events per forward pass.
     device : torch.device or str, optional
@@ -33,7 +36,7 @@ class SemanticClassifier:
     Raises
     ------
     ValueError
-        If ``inputs`` hold the semantic class already, or ``batch_size`` is not positive.
+        If ``inputs`` hold the semantic class already, or ``batch_size`` or ``min_size`` is not positive.
 
     Examples
     --------
@@ -54,15 +57,18 @@ class SemanticClassifier:
         model: torch.nn.Module,
         *,
         inputs: VoxelInputs,
+        min_size: int = 1,
         batch_size: int = 8,
         device: torch.device | str | None = None,
     ) -> None:
         if inputs.n_classes:
             raise ValueError("a classifier cannot have the semantic class among its inputs: n_classes=0")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        for name, value in (("batch_size", batch_size), ("min_size", min_size)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         self.model = model if device is None else model.to(device)
         self.inputs = inputs
+        self.min_size = min_size
         self.batch_size = batch_size
 
     @property
@@ -87,20 +93,21 @@ class SemanticClassifier:
         self.model.eval()
         try:
             with torch.inference_mode():
-                found = self.model(batch.tensor)["semantic"].argmax(1).cpu().numpy()
+                found = self.model(batch.tensor)["semantic"].float().softmax(dim=1).cpu().numpy()
         finally:
             self.model.train(training)
         splits = np.cumsum([len(event) for event, _ in merged])[:-1]
         return [
-            _with_classes(event, classes[inverse])
-            for event, (_, inverse), classes in zip(events, merged, np.split(found, splits))
+            _with_classes(event, smooth_classes(one.coords, likely, min_size=self.min_size)[inverse])
+            for event, (one, inverse), likely in zip(events, merged, np.split(found, splits))
         ]
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False, **info: Any) -> None:
-        """Write network and input scaling into one file; see :meth:`Predictor.save`."""
+        """Write network, input scaling and ``min_size`` into one file; see :meth:`Predictor.save`."""
         content = {
             **describe_model(self.model, info),
             "inputs": asdict(self.inputs),
+            "min_size": self.min_size,
         }
         write_model(Path(path), content, half=half)
 
@@ -110,18 +117,26 @@ class SemanticClassifier:
         path: str | os.PathLike[str],
         *,
         model: torch.nn.Module | None = None,
+        min_size: int | None = None,
         batch_size: int = 8,
         device: torch.device | str | None = None,
     ) -> Self:
         """Read a file that :meth:`save` wrote, or take a classifier that comes with the library.
 
-        Parameters and errors as :meth:`Predictor.from_pretrained`.
+        Without ``min_size`` that of the file. Other parameters and errors as
+        :meth:`Predictor.from_pretrained`.
         """
         content = read_model(path)
         if "clusterer" in content:
             raise ValueError(f"{path}: finds particles, not classes; read it with Predictor.from_pretrained")
         inputs = VoxelInputs(**content["inputs"])
-        return cls(build_model(path, content, model), inputs=inputs, batch_size=batch_size, device=device)
+        return cls(
+            build_model(path, content, model),
+            inputs=inputs,
+            min_size=content.get("min_size", 1) if min_size is None else min_size,
+            batch_size=batch_size,
+            device=device,
+        )
 
 
 def _with_classes(event: Event, semantic: npt.NDArray[np.int64]) -> Event:

@@ -8,6 +8,7 @@ from sparseclust.clustering import AffinityGraphClusterer
 from sparseclust.data import Event, EventStore, VoxelInputs
 from sparseclust.models import edge_unet, semantic_unet
 from sparseclust.pipeline import Predictor, SemanticClassifier, predict_file, write_predictions
+from sparseclust.pipeline._smooth import smooth_classes
 
 SIZE = 16
 
@@ -108,3 +109,56 @@ def test_predictions_by_another_classifier_are_other_predictions(classifier, pre
 def test_the_true_class_is_no_input(classifier):
     with pytest.raises(ValueError, match="n_classes=0"):
         SemanticClassifier(classifier.model, inputs=dataclasses.replace(classifier.inputs, n_classes=4))
+
+
+def likely(classes, k=3, p=0.8):
+    """Probabilities with ``p`` for the given classes."""
+    return (
+        np.full((len(classes), k), (1 - p) / (k - 1), np.float32)
+        + (p - (1 - p) / (k - 1)) * np.eye(k, dtype=np.float32)[classes]
+    )
+
+
+LINE = np.array([[i, 0, 0] for i in range(9)])
+
+
+def test_a_speck_takes_the_class_around_it_and_what_is_large_or_alone_does_not():
+    found = likely([1, 1, 1, 1, 2, 1, 1, 1, 1])
+    assert smooth_classes(LINE, found, min_size=2).tolist() == [1] * 9
+    assert smooth_classes(LINE, found, min_size=1).tolist() == [1, 1, 1, 1, 2, 1, 1, 1, 1]
+    halves = likely([0, 0, 0, 0, 2, 2, 2, 2, 2])
+    assert smooth_classes(LINE, halves, min_size=4).tolist() == [0] * 4 + [2] * 5
+    alone = np.array([[0, 0, 0], [5, 5, 5]])
+    assert smooth_classes(alone, likely([0, 1]), min_size=9).tolist() == [0, 1]
+
+
+def test_a_speck_between_two_classes_goes_where_it_is_likelier():
+    found = likely([0, 0, 0, 0, 1, 2, 2, 2, 2])
+    for other in (0, 2):
+        found[4] = [0.05, 0.6, 0.05]
+        found[4, other] = 0.35
+        assert smooth_classes(LINE, found, min_size=3)[4] == other
+
+
+def test_smoothing_is_of_voxels_not_of_their_order(rng):
+    coords = np.unique(rng.integers(0, 6, (60, 3)), axis=0)
+    found = rng.dirichlet(np.ones(4), len(coords)).astype(np.float32)
+    order = rng.permutation(len(coords))
+    straight = smooth_classes(coords, found, min_size=4)
+    assert np.array_equal(smooth_classes(coords[order], found[order], min_size=4), straight[order])
+    assert (straight != found.argmax(1)).any()
+    assert np.array_equal(smooth_classes(coords, found, min_size=1), found.argmax(1))
+
+
+def test_nothing_is_smoothed():
+    nothing = smooth_classes(np.zeros((0, 3), np.int32), np.zeros((0, 5), np.float32), min_size=5)
+    assert nothing.shape == (0,)
+
+
+def test_min_size_is_kept_with_the_network(classifier, tmp_path):
+    classifier.min_size = 7
+    classifier.save(tmp_path / "classes.pt")
+    assert SemanticClassifier.from_pretrained(tmp_path / "classes.pt").min_size == 7
+    assert SemanticClassifier.from_pretrained(tmp_path / "classes.pt", min_size=1).min_size == 1
+    with pytest.raises(ValueError, match="min_size must be at least 1"):
+        SemanticClassifier(classifier.model, inputs=classifier.inputs, min_size=0)
