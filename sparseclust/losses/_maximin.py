@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from sparseclust._eager import eager
 from sparseclust.losses import functional
 
 
@@ -51,6 +52,7 @@ class MaximinAffinityLoss(nn.Module):
     tensor([-0.2500, -0.2500,  0.1345,  0.0000])
     """
 
+    @eager  # the forests are compiled already, and how many edges decide depends on the logits
     def forward(
         self, logits: Tensor, edges: Tensor, *, instance: Tensor, group: Tensor | None = None
     ) -> dict[str, Tensor]:

@@ -6,7 +6,14 @@ import torch
 from torch import nn
 
 from sparseclust.heads import EdgeAffinityHead, EmbeddingHead, MarginHead, SeedinessHead, SemanticHead
-from sparseclust.losses import EdgeAffinityLoss, SemanticLoss, SpatialEmbeddingLoss, functional, segment_mean
+from sparseclust.losses import (
+    EdgeAffinityLoss,
+    MaximinAffinityLoss,
+    SemanticLoss,
+    SpatialEmbeddingLoss,
+    functional,
+    segment_mean,
+)
 from sparseclust.models import edge_spice
 from sparseclust.sparse import SparseTensor
 from sparseclust.testing import random_sparse_tensor
@@ -103,6 +110,18 @@ def test_the_spatial_embedding_loss_is_called_as_it_is():
         return loss(embeddings * 2, margins * 2, seediness / 2, **ids)["loss"] + 1
 
     found = torch._dynamo.explain(step)(torch.rand(50, 3), torch.rand(50), torch.rand(50))
+    assert (found.graph_count, found.graph_break_count) == (2, 1)
+
+
+def test_the_maximin_loss_is_called_as_it_is():
+    loss = MaximinAffinityLoss()
+    compiled = torch.compile(loss, backend="eager")
+    for n, m in ((50, 120), (30, 80), (1, 0), (9, 3)):
+        generator = torch.Generator().manual_seed(n)
+        edges = torch.randint(0, n, (2, m), generator=generator)
+        logits = torch.randn(m, generator=generator)
+        check(compiled, loss, logits, edges=edges, instance=torch.randint(-1, 4, (n,), generator=generator))
+    found = torch._dynamo.explain(lambda x: loss(x * 2, edges, instance=torch.arange(9))["loss"] + 1)(logits)
     assert (found.graph_count, found.graph_break_count) == (2, 1)
 
 
