@@ -58,7 +58,9 @@ def odd_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("odd") / "model.pt"
     inputs = VoxelInputs(int(SIZE), energy="linear", max_energy=7.0, n_classes=3)
     size = {"spatial_size": int(SIZE), "base_channels": 6, "depth": 2, "reps": 1, "margin_dim": 3}
-    model = create_model("edge_spice", in_channels=7, norm="layer", bridge_radius=3.0, initial_margin=0.2, **size)
+    model = create_model(
+        "edge_spice", in_channels=7, norm="layer", bridge_radius=3.0, initial_margin=0.2, **size
+    )
     clusterer = AffinityGraphClusterer(threshold={0: 0.4, 1: 0.6, 2: 0.5, 3: 0.5})
     Predictor(model, clusterer, inputs=inputs, classes=[0, 1, 3]).save(path)
     return path
