@@ -111,7 +111,8 @@ def check_own_network(net: UResNet, feats: Tensor, coords: Tensor) -> None:
     theirs.square().sum().backward()
     a, b = net.encoder.stem.weight.grad, own.stem.weight.grad  # everything else lies on the way to the stem
     b = b.permute(1, 2, 3, 4, 0).reshape(a.shape)
-    worst = max(float((x - y).abs().max() / y.abs().max()) for x, y in ((ours, theirs), (a, b)))
+    pairs = ((ours.detach(), theirs.detach()), (a, b))
+    worst = max(float((x - y).abs().max() / y.abs().max()) for x, y in pairs)
     assert worst < 1e-9, worst
     print(f"output and gradient of the stem, float64, numba against {OWN}: {worst:.1e}")
 

@@ -47,6 +47,8 @@ def available(package: str) -> bool:
 def why_unavailable(module: str) -> str | None:
     """Import ``module``, or call ``"module:function"``; return ``None``, or one line on why that fails."""
     name, _, function = module.partition(":")
+    if not available(name.partition(".")[0]):
+        return "not installed"
     try:
         imported = importlib.import_module(name)
         if function:
