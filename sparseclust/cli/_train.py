@@ -1,6 +1,6 @@
 """``sparseclust train``."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +8,7 @@ import torch
 
 from sparseclust._optional import require
 from sparseclust.cli._start import describe_start, options_of_model
+from sparseclust.cli._train_options import LossOptions, NetworkOptions
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import RandomSymmetry, SemanticClass, VoxelInputs, open_events
 from sparseclust.losses import EdgeAffinityLoss, SemanticLoss, SpatialEmbeddingLoss
@@ -26,6 +27,7 @@ from sparseclust.training import train as run_training
 # cuts too much elsewhere.
 _EDGE_CLUSTERER = AffinityGraphClusterer(threshold=0.7)
 
+_NETWORK, _LOSS = NetworkOptions(), LossOptions()
 SEMANTIC = "semantic_unet"
 # Options that a network has no use for.
 _FOREIGN = {
@@ -35,87 +37,6 @@ _FOREIGN = {
     "spice": ("bridge_radius",),
 }
 
-MaskTerm = Literal["bce", "focal", "lovasz"]
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """The network.
-
-    Parameters
-    ----------
-    name : {"edge_spice", "edge_unet", "semantic_unet", "spice"}
-        edge_unet scores edges between voxels, edge_spice does so beside the embeddings; spice is the
-        published network. semantic_unet finds the semantic classes instead of particles.
-    input_classes : int
-        Semantic classes, one-hot, among the inputs beside energy and position; 0 as published. None for
-        semantic_unet.
-    base_channels : int
-        Filters at the finest level.
-    depth : int
-        Levels of the U.
-    reps : int
-        Residual blocks per level.
-    margin_dim : int
-        1 for one margin per voxel, 3 for one per axis.
-    initial_margin : float
-        Margin of the untrained network, in units of half the volume.
-    bridge_radius : float
-        Longest gap over which edges are scored as well, in voxels; 0 for touching voxels alone.
-    """
-
-    name: Literal["edge_spice", "edge_unet", "semantic_unet", "spice"] = "edge_spice"
-    input_classes: int = 4
-    base_channels: int = 16
-    depth: int = 5
-    reps: int = 2
-    margin_dim: int = 1
-    initial_margin: float = 0.1
-    bridge_radius: float = 6.0
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """The loss.
-
-    Parameters
-    ----------
-    mask : {"bce", "focal", "lovasz"}, or a mapping of these to weights
-        Cost of kernel values against membership, such as `{bce: 1, lovasz: 1}`.
-    average : {"group", "cluster", "voxel"}
-        What counts the same: the classes of an event and then the events, every particle, or every voxel.
-    seed : {"squared", "l1", "huber"}
-        Distance of the seediness to its target.
-    mask_weight : float
-        Of the mask term.
-    seed_weight : float
-        Of the seediness regression.
-    smooth_weight : float
-        Of the variance of the margins within a particle.
-    repulsion_weight : float
-        Of the hinge between centroids.
-    cut_weight : float
-        Of an edge between two particles, relative to one within a particle.
-    edge : {"bce", "focal", "lovasz"}
-        Cost of the edges.
-    maximin_weight : float
-        Of the edges on which the partition hangs; 0 leaves them out.
-    class_weights : list of floats, optional
-        Of the voxels of each semantic class, for semantic_unet alone; by default all the same.
-    """
-
-    mask: MaskTerm | dict[MaskTerm, float] = "bce"
-    average: Literal["group", "cluster", "voxel"] = "group"
-    seed: Literal["squared", "l1", "huber"] = "squared"
-    mask_weight: float = 1.0
-    seed_weight: float = 1.0
-    smooth_weight: float = 10.0
-    repulsion_weight: float = 0.0
-    cut_weight: float = 6.0
-    edge: Literal["bce", "focal", "lovasz"] = "bce"
-    maximin_weight: float = 1.0
-    class_weights: list[float] | None = None
-
 
 def train(
     events: str,
@@ -123,8 +44,8 @@ def train(
     validation: str,
     output: Path = Path("runs/spice"),
     size: int = 768,
-    network: NetworkOptions = NetworkOptions(),
-    loss: LossOptions = LossOptions(),
+    network: NetworkOptions = _NETWORK,
+    loss: LossOptions = _LOSS,
     batch_size: int = 8,
     batch_voxels: int | None = None,
     learning_rate: float = 2e-3,

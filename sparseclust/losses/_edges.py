@@ -78,13 +78,7 @@ class EdgeAffinityLoss(nn.Module):
         ValueError
             If shapes do not agree.
         """
-        if logits.ndim != 1 or tuple(edges.shape) != (2, len(logits)):
-            raise ValueError(
-                f"expected logits (m,) and edges (2, m), got {tuple(logits.shape)} and {tuple(edges.shape)}"
-            )
-        for name, ids in (("instance", instance), ("event", event)):
-            if ids is not None and ids.shape != instance.flatten().shape:
-                raise ValueError(f"{name} must have shape (n,), one per voxel, got {tuple(ids.shape)}")
+        check_edges(logits, edges, instance=instance, event=event)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         known = (instance[edges] >= 0).all(0)
         logits, edges = logits[known], edges[:, known]
@@ -108,3 +102,14 @@ class EdgeAffinityLoss(nn.Module):
             total = cost.new_zeros((2, len(events))).index_add(1, index, torch.stack([cost * weight, weight]))
             loss = total[0] / total[1]
         return loss.sum() / max(len(events), 1)
+
+
+def check_edges(logits: Tensor, edges: Tensor, *, instance: Tensor, **ids: Tensor | None) -> None:
+    """Raise ValueError if the shapes of edges, and of ids per voxel, do not agree."""
+    if logits.ndim != 1 or tuple(edges.shape) != (2, len(logits)):
+        raise ValueError(
+            f"expected logits (m,) and edges (2, m), got {tuple(logits.shape)} and {tuple(edges.shape)}"
+        )
+    for name, values in {"instance": instance, **ids}.items():
+        if values is not None and values.shape != instance.flatten().shape:
+            raise ValueError(f"{name} must have shape (n,), one per voxel, got {tuple(values.shape)}")

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sparseclust._eager import eager
 from sparseclust.losses import functional
+from sparseclust.losses._edges import check_edges
 
 
 class MaximinAffinityLoss(nn.Module):
@@ -98,13 +99,7 @@ def _decided(
     # The compiled loops need numba, which takes a second to import.
     from sparseclust.losses import _kernels_maximin
 
-    if logits.ndim != 1 or tuple(edges.shape) != (2, len(logits)):
-        raise ValueError(
-            f"expected logits (m,) and edges (2, m), got {tuple(logits.shape)} and {tuple(edges.shape)}"
-        )
-    for name, ids in (("instance", instance), ("group", group)):
-        if ids is not None and ids.shape != instance.flatten().shape:
-            raise ValueError(f"{name} must have shape (n,), one per voxel, got {tuple(ids.shape)}")
+    check_edges(logits, edges, instance=instance, group=group)
     if bool(logits.isnan().any()):
         raise ValueError("logits hold nan: the network diverged, or its input did")
     order = torch.argsort(logits.detach(), descending=True, stable=True).cpu()
