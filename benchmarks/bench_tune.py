@@ -4,7 +4,7 @@ Run ``python benchmarks/bench_tune.py [--quick]``. CPU time of one thread, media
 Kernels: 20 seed and 20 kernel thresholds; "per p0" clusters once per kernel threshold and cuts at the seed
 thresholds, as a higher one only ends the search earlier. "lists" says what the other way to search once would
 take: for every point the neighbours in its widest ball, to be replayed at each threshold (12 bytes per pair,
-and the time of SciPy's k-d tree to count them). Graphs: 20 thresholds and 6 smallest sizes.
+and the time of SciPy's k-d tree to count them). Graphs: 20 thresholds and 13 smallest sizes.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from sparseclust.clustering import (
 )
 
 KERNELS = np.arange(0.5, 20) / 20
-SIZES = [1, 2, 4, 8, 16, 32]
+SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 32]
 
 
 def event(n: int, k: int, width: float, rng: np.random.Generator) -> tuple[Any, Any, Any]:

@@ -51,7 +51,7 @@ def tune_thresholds(
     grids : mapping of str to numbers, optional
         Values to try. For Gaussian kernels ``"seed_threshold"``, by default 0, 0.05, ... 0.95, and
         ``"kernel_threshold"``, by default 0.025, 0.075, ... 0.975; for an affinity graph ``"min_size"``, by
-        default 1, 2, 4, ... 32, and ``"threshold"``, by default 0.025, 0.075, ... 0.975.
+        default 1, 2, 3, ... 10, 12, 16 and 32, and ``"threshold"``, by default 0.025, 0.075, ... 0.975.
     metric : {"sbd", "ari", "harmonic"}
         What is best: mean SBD, mean ARI, or their harmonic mean.
     classes : sequence of int
@@ -83,7 +83,7 @@ def tune_thresholds(
     ``leftover="nearest"`` take one search per pair. Pairs that label an event alike are scored once. As in
     :class:`Scorer`, the voxels without label count as one more cluster. Repairs take longer than all the
     rest: every labelling is repaired on its own. Memory, beside the event: one label per voxel and kernel
-    threshold, or per voxel and pair for an affinity graph, about 1 kB per voxel for the default grids.
+    threshold, or per voxel and pair for an affinity graph, about 2 kB per voxel for the default grids.
 
     References
     ----------

@@ -205,12 +205,25 @@ def test_every_pair_scores_what_the_predictor_scores_with_it(repeated, clusterer
     assert len({scan.sbd[:, i, j].tobytes() for i in range(len(firsts)) for j in range(len(seconds))}) > 2
 
 
+@pytest.mark.parametrize("least", [3, 7, 9])
+def test_the_least_size_of_a_class_is_found_to_the_voxel(least):
+    """A line is one particle cut at a wrong place, and touches a particle of the least size."""
+    n = 30 + least
+    line = np.c_[np.arange(n), np.zeros((n, 2), int)]
+    event = Event(line, np.ones(n), semantic=np.ones(n, int), instance=(np.arange(n) >= 30).astype(int))
+    edges = np.stack([np.arange(n - 1), np.arange(1, n)])
+    affinity = np.where((edges[1] == least - 1) | (edges[1] == 30), 0.1, 0.9)
+    found = [Prediction(event, np.zeros(n, int), {}, edges=edges, affinity=affinity)]
+    best = tune_thresholds(found, clusterer=AffinityGraphClusterer()).best[1]
+    assert best["min_size"] == least and 0.1 < best["threshold"] < 0.9
+
+
 def test_a_graph_gets_a_pair_per_class(repeated):
     network = edge_spice(spatial_size=16, base_channels=4, depth=2, reps=1)
     clusterer = AffinityGraphClusterer(threshold=0.7)
     predictor = Predictor(network, clusterer, inputs=VoxelInputs(16))
     scan = tune_thresholds(predictor.predict(repeated), clusterer=clusterer)
-    assert scan.sbd.shape[1:] == (6, 20)
+    assert scan.sbd.shape[1:] == (13, 20)
     tuned = with_thresholds(clusterer, scan)
     for name in ("threshold", "min_size"):
         assert getattr(tuned, name).items() >= {c: best[name] for c, best in scan.best.items()}.items()
