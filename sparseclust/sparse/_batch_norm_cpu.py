@@ -1,6 +1,5 @@
 """Batch normalisation and a LeakyReLU behind it in two passes over the features, and two on the way back."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparseclust.sparse import _kernels
-from sparseclust.sparse.engines._threads import empty_rows, in_torch_threads, threads_for
+from sparseclust.sparse.engines._threads import empty_rows, parallel, threads_for
 
 _Matrix = npt.NDArray[Any]
-_NUMBERS_PER_THREAD = 2**16
+_NUMBERS_PER_THREAD = 2**15
 
 
 def batch_norm_act(x: Tensor, norm: nn.BatchNorm1d, slope: float) -> Tensor:
@@ -45,7 +44,7 @@ class _NormAct(torch.autograd.Function):
         ctx.constants = moments, eps, slope, own, line
         rows = _rows(x)
         out = empty_rows(len(rows), rows.shape[1], rows.dtype)
-        _over_rows(lambda low, high: _kernels.transform(rows, line, slope, low, high, out), rows)
+        _kernels.transform(parallel(), _threads(rows), rows, line, slope, out)
         return torch.from_numpy(out)
 
     @staticmethod
@@ -70,11 +69,9 @@ def _gradients(ctx: Any, x: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tens
     """Return the gradients of the rows, the weight and the bias."""
     moments, eps, slope, own, line = ctx.constants
     rows, uppers = _rows(x), _rows(upper)
-    parts = _partial_sums(lambda *args: _kernels.gradient_sums(rows, uppers, line, slope, *args), rows)
-    flow = _kernels.gradient_coefficients(parts, len(rows), moments, eps, own)
     out = empty_rows(len(rows), rows.shape[1], rows.dtype)
-    _over_rows(lambda low, high: _kernels.gradient(rows, uppers, line, slope, flow, low, high, out), rows)
-    dweight, dbias = flow[3:].astype(rows.dtype)
+    found = _kernels.gradients(parallel(), _threads(rows), rows, uppers, line, slope, moments, eps, own, out)
+    dweight, dbias = found.astype(rows.dtype)
     return torch.from_numpy(out), torch.from_numpy(dweight), torch.from_numpy(dbias)
 
 
@@ -85,27 +82,16 @@ def _running(norm: Any) -> _Matrix:
 def _follow(norm: Any, x: Tensor) -> _Matrix:
     """Return mean and variance of the columns, and move the running ones towards them."""
     rows = _rows(x)
-    parts = _partial_sums(lambda *args: _kernels.sums(rows, *args), rows)
     norm.num_batches_tracked.add_(1)
     # In place and unseen by autograd, as in torch: a graph of an earlier call may have saved them.
     running = norm.running_mean.numpy(), norm.running_var.numpy()
-    moments: _Matrix = _kernels.statistics(parts, len(rows), norm.momentum, *running)
-    return moments
+    found: _Matrix = _kernels.moments(parallel(), _threads(rows), rows, norm.momentum, *running)
+    return found
 
 
 def _rows(x: Tensor) -> _Matrix:
     return x.detach().contiguous().numpy()
 
 
-def _partial_sums(work: Callable[..., None], rows: _Matrix) -> _Matrix:
-    """Sum up fixed blocks of rows, so that the number of threads changes nothing."""
-    parts = np.empty((_kernels.partial_sums(len(rows)), 2, rows.shape[1]))
-    threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
-    in_torch_threads(lambda t: work(t, threads, parts), threads)
-    return parts
-
-
-def _over_rows(work: Callable[[int, int], None], rows: _Matrix) -> None:
-    threads = threads_for(rows.size, _NUMBERS_PER_THREAD)
-    edges = [len(rows) * t // threads for t in range(threads + 1)]
-    in_torch_threads(lambda t: work(edges[t], edges[t + 1]), threads)
+def _threads(rows: _Matrix) -> int:
+    return threads_for(rows.size, _NUMBERS_PER_THREAD)

@@ -7,8 +7,10 @@ and treats them as one long row; vectors of coefficients are repeated accordingl
 import numba
 import numpy as np
 
+from sparseclust.sparse.engines._kernels_parallel import in_parallel
+
 _LANES = 256
-_ROWS = 4096  # rows of one partial sum: the same for any number of threads, so the result is too
+_BLOCK = 2**15  # numbers of one partial sum: the same for any number of threads, so the result is too
 
 
 @numba.njit(cache=True, nogil=True)
@@ -23,34 +25,53 @@ def _repeat(vector, dtype):
 
 
 @numba.njit(cache=True, nogil=True)
-def partial_sums(n):
-    """Count the partial sums over n rows."""
-    return (n + _ROWS - 1) // _ROWS
+def _rows(c):
+    """Rows of a block."""
+    return max(1, _BLOCK // c)
 
 
 @numba.njit(cache=True, nogil=True)
-def sums(x, part, parts, out):
-    """``out[i] = (sum, sum of squares)`` of every column over the i-th block of rows, i of one part."""
+def _blocks(x):
+    return (x.shape[0] + _rows(x.shape[1]) - 1) // _rows(x.shape[1])
+
+
+@numba.njit(cache=True, nogil=True)
+def _bounds(block, x):
+    """Where the numbers of a block begin and end."""
     n, c = x.shape
+    return block * _rows(c) * c, min(n, (block + 1) * _rows(c)) * c
+
+
+@numba.njit(cache=True, nogil=True)
+def moments(start, threads, x, momentum, running_mean, running_variance):
+    """Mean and variance of the columns of x; the running ones move towards them."""
+    parts = np.empty((_blocks(x), 2, x.shape[1]))
+    in_parallel(start, threads, parts.shape[0], _sums, (x, parts))
+    return _statistics(parts, x.shape[0], momentum, running_mean, running_variance)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sums(block, x, out):
+    """``out[block] = (sum, sum of squares)`` of every column over the rows of a block."""
+    c = x.shape[1]
+    begin, end = _bounds(block, x)
     flat = x.reshape(-1)
-    for i in range(part, out.shape[0], parts):
-        lanes = np.zeros((2, max(1, _LANES // c) * c))
-        first, second = lanes[0], lanes[1]
-        stop = min(n, (i + 1) * _ROWS) * c
-        for start in range(i * _ROWS * c, stop, lanes.shape[1]):
-            sweep = flat[start : min(start + lanes.shape[1], stop)]
-            for j in range(sweep.shape[0]):
-                value = np.float64(sweep[j])
-                first[j] += value
-                second[j] += value * value
-        out[i] = 0
-        for j in range(lanes.shape[1]):
-            out[i, 0, j % c] += first[j]
-            out[i, 1, j % c] += second[j]
+    lanes = np.zeros((2, max(1, _LANES // c) * c))
+    first, second = lanes[0], lanes[1]
+    for at in range(begin, end, lanes.shape[1]):
+        sweep = flat[at : min(at + lanes.shape[1], end)]
+        for j in range(sweep.shape[0]):
+            value = np.float64(sweep[j])
+            first[j] += value
+            second[j] += value * value
+    out[block] = 0
+    for j in range(lanes.shape[1]):
+        out[block, 0, j % c] += first[j]
+        out[block, 1, j % c] += second[j]
 
 
-@numba.njit(cache=True)
-def statistics(parts, n, momentum, running_mean, running_variance):
+@numba.njit(cache=True, nogil=True)
+def _statistics(parts, n, momentum, running_mean, running_variance):
     """Mean and variance of n rows, from their partial sums; the running ones move towards them."""
     out = np.zeros(parts.shape[1:])
     for i in range(parts.shape[0]):
@@ -73,9 +94,9 @@ def coefficients(moments, weight, bias, eps):
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
-def gradient_coefficients(parts, n, moments, eps, own):
-    """Mean, level and tilt for ``gradient``, then the gradients of weight and bias.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _gradient_coefficients(parts, n, moments, eps, own):
+    """Mean, level and tilt for ``_gradient``, then the gradients of weight and bias.
 
     ``own``: the moments are those of the n rows, so the gradient flows through them too.
     """
@@ -93,55 +114,71 @@ def gradient_coefficients(parts, n, moments, eps, own):
 
 
 @numba.njit(cache=True, nogil=True)
-def transform(x, line, slope, low, high, out):
-    """Rows ``low`` to ``high`` of ``out = leaky(x * scale + shift)``; ``line`` is scale and shift."""
-    c = x.shape[1]
+def transform(start, threads, x, line, slope, out):
+    """``out = leaky(x * scale + shift)``; ``line`` is scale and shift."""
+    in_parallel(start, threads, _blocks(x), _transform, (x, line, slope, out))
+
+
+@numba.njit(cache=True, nogil=True)
+def _transform(block, x, line, slope, out):
+    begin, end = _bounds(block, x)
     slope = x.dtype.type(slope)
     scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
     flat, flat_out = x.reshape(-1), out.reshape(-1)
-    for start in range(low * c, high * c, scales.shape[0]):
-        stop = min(start + scales.shape[0], high * c)
-        source, target = flat[start:stop], flat_out[start:stop]
+    for at in range(begin, end, scales.shape[0]):
+        stop = min(at + scales.shape[0], end)
+        source, target = flat[at:stop], flat_out[at:stop]
         for j in range(source.shape[0]):
             value = source[j] * scales[j] + shifts[j]
             target[j] = value if value > 0 else value * slope
 
 
 @numba.njit(cache=True, nogil=True)
-def gradient_sums(x, upper, line, slope, part, parts, out):
-    """``out[i] = (sum of g, sum of g * x)``, ``g = upper * leaky'(x * scale + shift)``; see ``sums``."""
-    n, c = x.shape
-    slope = x.dtype.type(slope)
-    scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
-    flat, flat_upper = x.reshape(-1), upper.reshape(-1)
-    for i in range(part, out.shape[0], parts):
-        lanes = np.zeros((2, scales.shape[0]))
-        first, second = lanes[0], lanes[1]
-        stop = min(n, (i + 1) * _ROWS) * c
-        for start in range(i * _ROWS * c, stop, lanes.shape[1]):
-            end = min(start + lanes.shape[1], stop)
-            sweep, gradient = flat[start:end], flat_upper[start:end]
-            for j in range(sweep.shape[0]):
-                g = gradient[j] if sweep[j] * scales[j] + shifts[j] > 0 else gradient[j] * slope
-                first[j] += np.float64(g)
-                second[j] += np.float64(g) * np.float64(sweep[j])
-        out[i] = 0
-        for j in range(lanes.shape[1]):
-            out[i, 0, j % c] += first[j]
-            out[i, 1, j % c] += second[j]
+def gradients(start, threads, x, upper, line, slope, moments, eps, own, out):
+    """``out = scale * (g - level - (x - mean) * tilt)``, ``g = upper * leaky'(x * scale + shift)``.
+
+    Returns the gradients of weight and bias.
+    """
+    parts = np.empty((_blocks(x), 2, x.shape[1]))
+    in_parallel(start, threads, parts.shape[0], _gradient_sums, (x, upper, line, slope, parts))
+    flow = _gradient_coefficients(parts, x.shape[0], moments, eps, own)
+    in_parallel(start, threads, parts.shape[0], _gradient, (x, upper, line, slope, flow, out))
+    return flow[3:]
 
 
 @numba.njit(cache=True, nogil=True)
-def gradient(x, upper, line, slope, flow, low, high, out):
-    """Rows ``low`` to ``high`` of ``out = scale * (g - level - (x - mean) * tilt)``, g as before."""
+def _gradient_sums(block, x, upper, line, slope, out):
+    """``out[block] = (sum of g, sum of g * x)``; see ``_sums``."""
     c = x.shape[1]
+    begin, end = _bounds(block, x)
+    slope = x.dtype.type(slope)
+    scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
+    flat, flat_upper = x.reshape(-1), upper.reshape(-1)
+    lanes = np.zeros((2, scales.shape[0]))
+    first, second = lanes[0], lanes[1]
+    for at in range(begin, end, lanes.shape[1]):
+        stop = min(at + lanes.shape[1], end)
+        sweep, gradient = flat[at:stop], flat_upper[at:stop]
+        for j in range(sweep.shape[0]):
+            g = gradient[j] if sweep[j] * scales[j] + shifts[j] > 0 else gradient[j] * slope
+            first[j] += np.float64(g)
+            second[j] += np.float64(g) * np.float64(sweep[j])
+    out[block] = 0
+    for j in range(lanes.shape[1]):
+        out[block, 0, j % c] += first[j]
+        out[block, 1, j % c] += second[j]
+
+
+@numba.njit(cache=True, nogil=True)
+def _gradient(block, x, upper, line, slope, flow, out):
+    begin, end = _bounds(block, x)
     slope = x.dtype.type(slope)
     scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
     means, levels, tilts = _repeat(flow[0], x.dtype), _repeat(flow[1], x.dtype), _repeat(flow[2], x.dtype)
     flat, flat_upper, flat_out = x.reshape(-1), upper.reshape(-1), out.reshape(-1)
-    for start in range(low * c, high * c, scales.shape[0]):
-        stop = min(start + scales.shape[0], high * c)
-        source, gradients, target = flat[start:stop], flat_upper[start:stop], flat_out[start:stop]
+    for at in range(begin, end, scales.shape[0]):
+        stop = min(at + scales.shape[0], end)
+        source, gradients, target = flat[at:stop], flat_upper[at:stop], flat_out[at:stop]
         for j in range(source.shape[0]):
             g = gradients[j] if source[j] * scales[j] + shifts[j] > 0 else gradients[j] * slope
             target[j] = scales[j] * (g - levels[j] - (source[j] - means[j]) * tilts[j])

@@ -21,8 +21,8 @@ C = TypeVar("C", bound=Clusterer)
 _KERNEL_GRIDS: Grids = MappingProxyType(
     {"seed_threshold": np.arange(20) / 20, "kernel_threshold": np.arange(0.5, 20) / 20}
 )
-# The labels of a class often have a least size, which is then worth knowing to the voxel: steps of one where such
-# sizes are, and then doublings.
+# The labels of a class often have a least size, which is then worth knowing to the voxel: steps of one where
+# such sizes are.
 _GRAPH_GRIDS: Grids = MappingProxyType(
     {"min_size": np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 32]), "threshold": np.arange(0.5, 20) / 20}
 )

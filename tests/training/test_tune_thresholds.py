@@ -215,7 +215,8 @@ def test_the_least_size_of_a_class_is_found_to_the_voxel(least):
     affinity = np.where((edges[1] == least - 1) | (edges[1] == 30), 0.1, 0.9)
     found = [Prediction(event, np.zeros(n, int), {}, edges=edges, affinity=affinity)]
     best = tune_thresholds(found, clusterer=AffinityGraphClusterer()).best[1]
-    assert best["min_size"] == least and 0.1 < best["threshold"] < 0.9
+    assert best["min_size"] == least
+    assert 0.1 < best["threshold"] < 0.9
 
 
 def test_a_graph_gets_a_pair_per_class(repeated):

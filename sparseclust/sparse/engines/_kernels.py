@@ -12,6 +12,8 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from sparseclust.sparse.engines._kernels_parallel import in_parallel
+
 # 32 registers of 64 bytes, or 16 of 32 bytes.
 _WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 VECTOR_BYTES = 64 if _WIDE else 32
@@ -206,39 +208,54 @@ def block_starts(target, splits, block, blocks):
 
 
 @numba.njit(cache=True, nogil=True)
-def convolve(feats, weight, source, target, starts, low, high, block, out):
-    """Set the rows of blocks ``low`` to ``high`` to their sums of ``feats[source] @ weight[k]``.
+def convolve(start, threads, feats, weight, source, target, starts, block, out):
+    """Set all rows to their sums of ``feats[source] @ weight[k]``, and return how many blocks failed.
 
-    Blocks of rows, and the inputs next to them, stay in the cache while all offsets pass by. The columns of
-    ``weight`` and ``out`` are whole vectors, those of ``feats`` multiples of ``UNROLL``.
+    The columns of ``weight`` and ``out`` are whole vectors, those of ``feats`` multiples of ``UNROLL``.
     """
-    lanes = VECTOR_BYTES // out.itemsize
-    for b in range(low, high):
-        out[b * block : (b + 1) * block] = 0
-        for k in range(weight.shape[0]):
-            first, last, matrix = starts[b, k], starts[b + 1, k], weight[k]
-            column = 0
-            while column < out.shape[1]:
-                vectors = _vectors_at_once((out.shape[1] - column) // lanes)
-                for p in range(first, last, ROWS):
-                    count = min(ROWS, last - p)
-                    if column == 0 and p + _AHEAD + ROWS <= source.shape[0]:
-                        _fetch_rows(feats, source, p + _AHEAD)
-                    if vectors == 3:
-                        _convolve_tile(3, feats, matrix, source, target, p, count, column, out)
-                    elif vectors == 2:
-                        _convolve_tile(2, feats, matrix, source, target, p, count, column, out)
-                    else:
-                        _convolve_tile(1, feats, matrix, source, target, p, count, column, out)
-                column += vectors * lanes
+    blocks = starts.shape[0] - 1
+    return in_parallel(
+        start, threads, blocks, convolve_block, (feats, weight, source, target, starts, block, out)
+    )
 
 
 @numba.njit(cache=True, nogil=True)
-def weight_gradient(feats, grad, source, target, starts, part, parts, out):
-    """Set ``out[k]`` to the sum of ``feats[source]^T @ grad[target]``, for the offsets of one part.
+def convolve_block(b, feats, weight, source, target, starts, block, out):
+    """Set the rows of one block: they, and the inputs next to them, stay in the cache for all offsets."""
+    lanes = VECTOR_BYTES // out.itemsize
+    out[b * block : (b + 1) * block] = 0
+    for k in range(weight.shape[0]):
+        first, last, matrix = starts[b, k], starts[b + 1, k], weight[k]
+        column = 0
+        while column < out.shape[1]:
+            vectors = _vectors_at_once((out.shape[1] - column) // lanes)
+            for p in range(first, last, ROWS):
+                count = min(ROWS, last - p)
+                if column == 0 and p + _AHEAD + ROWS <= source.shape[0]:
+                    _fetch_rows(feats, source, p + _AHEAD)
+                if vectors == 3:
+                    _convolve_tile(3, feats, matrix, source, target, p, count, column, out)
+                elif vectors == 2:
+                    _convolve_tile(2, feats, matrix, source, target, p, count, column, out)
+                else:
+                    _convolve_tile(1, feats, matrix, source, target, p, count, column, out)
+            column += vectors * lanes
+
+
+@numba.njit(cache=True, nogil=True)
+def weight_gradient(start, threads, feats, grad, source, target, starts, out):
+    """Set ``out[k]`` to the sum of ``feats[source]^T @ grad[target]``; return how many threads failed.
 
     The columns of ``feats`` are multiples of ``ROWS``, those of ``grad`` whole vectors.
     """
+    return in_parallel(
+        start, threads, threads, weight_gradient_part, (feats, grad, source, target, starts, threads, out)
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def weight_gradient_part(part, feats, grad, source, target, starts, parts, out):
+    """Do it for the offsets of one part."""
     lanes = VECTOR_BYTES // out.itemsize
     own = np.flatnonzero(_deal(starts[-1] - starts[0], parts) == part)
     for k in own:

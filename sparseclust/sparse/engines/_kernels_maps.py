@@ -3,6 +3,8 @@
 import numba
 import numpy as np
 
+from sparseclust.sparse.engines._kernels_parallel import in_parallel
+
 
 @numba.njit(cache=True, nogil=True)
 def ascend(coords):
@@ -87,14 +89,26 @@ def number(coords, lowest, weights, keys):
 
 
 @numba.njit(cache=True, nogil=True)
-def sweep(keys, deltas, first, low, high, ends, source, target):
-    """List all pairs with ``keys[source] == keys[target] + deltas[k]`` and low <= target < high.
+def sweep(start, threads, keys, deltas, first, edges, ends, source, target):
+    """List all pairs with ``keys[source] == keys[target] + deltas[k]``; return how many threads failed.
 
-    ``first`` are the deltas that do not just count up by one, and the end. ``ends[k]`` is where the list of
-    delta k begins, and then where it ends; one number behind it is lost.
+    ``first`` are the deltas that do not just count up by one, and the end. Thread t has the targets from
+    ``edges[t]`` to ``edges[t + 1]``. ``ends[t, k]`` is where its list of delta k begins, and then where it
+    ends; one number behind it is lost.
+    """
+    return in_parallel(
+        start, threads, ends.shape[0], _sweep, (keys, deltas, first, edges, ends, source, target)
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _sweep(part, keys, deltas, first, edges, all_ends, source, target):
+    """Do it for the targets of one part.
+
     Behind the ascending keys is one that no other reaches. Hits are not foreseeable, so nothing branches on
     them: what is no pair is overwritten.
     """
+    low, high, ends = edges[part], edges[part + 1], all_ends[part]
     # Unsigned, as numba asks of every signed index whether it counts from the end.
     one = np.uint64(1)
     heads = np.searchsorted(keys, keys[low] + deltas[first[:-1]]).astype(np.uint64)
@@ -116,12 +130,25 @@ def sweep(keys, deltas, first, low, high, ends, source, target):
 
 
 @numba.njit(cache=True, nogil=True)
-def gather(listed, other, starts, ends, splits, part, parts, out):
-    """Set ``out`` to the lists of all deltas, one behind the other, the parts of each in their order.
+def gather(start, threads, source, target, starts, ends, splits, sources, targets):
+    """Put the lists of all deltas one behind the other, the parts of each in their order.
 
-    With more splits than lists, the rows themselves and the ``other`` lists backwards follow: the pairs of
-    opposite deltas.
+    With more splits than lists, the rows themselves and the lists with source and target exchanged follow,
+    backwards: the pairs of opposite deltas. Returns how many threads failed.
     """
+    return in_parallel(
+        start, threads, threads, _gather, (threads, source, target, starts, ends, splits, sources, targets)
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather(part, parts, source, target, starts, ends, splits, sources, targets):
+    _gather_one(source, target, starts, ends, splits, part, parts, sources)
+    _gather_one(target, source, starts, ends, splits, part, parts, targets)
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather_one(listed, other, starts, ends, splits, part, parts, out):
     half = ends.shape[1]
     for k in range(part, half, parts):
         at, opposite = splits[k], splits[splits.shape[0] - 2 - k]

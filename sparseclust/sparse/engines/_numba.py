@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sparseclust.sparse.engines import _kernels, _kernels_maps
 from sparseclust.sparse.engines._protocol import Pairs
-from sparseclust.sparse.engines._threads import empty_rows, in_torch_threads, threads_for
+from sparseclust.sparse.engines._threads import empty_rows, parallel, threads_for
 from sparseclust.sparse.engines._torch import Box, TorchEngine, refuse_duplicates
 
 _Array = npt.NDArray[Any]
@@ -73,11 +73,8 @@ class NumbaEngine(TorchEngine):
         starts, block = _blocks(pairs, n_target)
         arrays = _arrays(feats, weight, *pairs[:2])
         result = empty_rows(n_target, weight.shape[2], arrays[0].dtype)
-        edges = _edges(starts, threads_for(len(pairs.source), _PAIRS_PER_THREAD))
-        in_torch_threads(
-            lambda t: _kernels.convolve(*arrays, starts, edges[t], edges[t + 1], block, result),
-            len(edges) - 1,
-        )
+        threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
+        _check(_kernels.convolve(parallel(), threads, *arrays, starts, block, result))
         return torch.from_numpy(result)[:, :n_out].contiguous()
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
@@ -91,7 +88,7 @@ class NumbaEngine(TorchEngine):
         starts, _ = _blocks(pairs, len(grad))
         arrays, result = _arrays(feats, grad, *pairs[:2]), out.numpy()
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
-        in_torch_threads(lambda t: _kernels.weight_gradient(*arrays, starts, t, threads, result), threads)
+        _check(_kernels.weight_gradient(parallel(), threads, *arrays, starts, result))
         return out[:, :n_in, :n_out].contiguous()
 
 
@@ -114,23 +111,15 @@ def _shifted_pairs(keys: _Array, deltas: _Array, symmetric: bool) -> tuple[_Arra
     first = np.append(np.flatnonzero(np.diff(deltas, prepend=deltas[:1] - 2) != 1), half)
     # Room for one pair per key and delta, and one more per thread; only what is written takes memory.
     starts = np.arange(half) * (n + threads) + (edges[:-1] + np.arange(threads))[:, None]
-    source, target = (torch.empty(half * (n + threads), dtype=torch.int32).numpy() for _ in range(2))
+    listed = tuple(torch.empty(half * (n + threads), dtype=torch.int32).numpy() for _ in range(2))
     ends = starts.astype(np.uint64)
-    in_torch_threads(
-        lambda t: _kernels_maps.sweep(keys, deltas, first, edges[t], edges[t + 1], ends[t], source, target),
-        threads,
-    )
+    _check(_kernels_maps.sweep(parallel(), threads, keys, deltas, first, edges, ends, *listed))
     lists = starts, ends.astype(np.int64)
     counts = (lists[1] - starts).sum(axis=0)
     counts = np.concatenate([counts, [n], counts[::-1]]) if symmetric else counts
     splits = np.concatenate([[0], counts.cumsum()])
     sources, targets = np.empty((2, splits[-1]), np.int32)
-
-    def gather(part: int) -> None:
-        _kernels_maps.gather(source, target, *lists, splits, part, threads, sources)
-        _kernels_maps.gather(target, source, *lists, splits, part, threads, targets)
-
-    in_torch_threads(gather, threads)
+    _check(_kernels_maps.gather(parallel(), threads, *listed, *lists, splits, sources, targets))
     return sources, targets, splits
 
 
@@ -153,13 +142,10 @@ def _blocks(pairs: Pairs, n_target: int) -> tuple[_Array, int]:
     return pairs.plan.numpy(), _block(n_target)
 
 
-def _edges(starts: _Array, threads: int) -> list[int]:
-    """First block of each thread, so that all have about as many pairs, and the end."""
-    if threads == 1:
-        return [0, len(starts) - 1]
-    before = (starts - starts[0]).sum(axis=1)
-    inner: list[int] = np.searchsorted(before, np.arange(1, threads) * before[-1] // threads).tolist()
-    return [0, *inner, len(starts) - 1]
+def _check(failed: int) -> None:
+    # Nothing is raised across threads; memory for a few rows is all that such a loop asks for.
+    if failed:
+        raise MemoryError("a compiled loop ran out of memory")
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:

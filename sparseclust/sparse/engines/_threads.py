@@ -2,9 +2,7 @@
 
 import ctypes
 import functools
-import itertools
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,44 +20,34 @@ def threads_for(work: int, share: int) -> int:
     return min(torch.get_num_threads(), max(1, work // share))
 
 
-def in_torch_threads(work: Callable[[int], None], tasks: int) -> None:
-    """Run ``work(0) ... work(tasks - 1)`` side by side, in torch's own threads where they can be had.
+def parallel() -> int:
+    """Address of what starts compiled loops side by side, for ``_kernels_parallel.in_parallel``.
 
     After a loop of torch its OpenMP threads stay awake for milliseconds, waiting for the next one. Threads of
-    our own would have to share the cores with them.
+    our own would have to share the cores with them, so these are used where they can be had.
     """
     # OpenMP's threads do not survive a fork, and torch waits for them forever.
-    start = _openmp() if tasks > 1 and os.getpid() == _IMPORTED_IN else None
-    if start is None:
-        in_threads(work, tasks, tasks)
-        return
-    numbers, raised = itertools.count(), list[BaseException]()
-
-    def run(_: Any) -> None:
-        try:
-            while (task := next(numbers)) < tasks:
-                work(task)
-        except BaseException as error:  # noqa: BLE001 - nothing can be raised through OpenMP
-            raised.append(error)
-
-    start(_Body(run), None, tasks, 0)
-    if raised:
-        raise raised[0]
+    start = _openmp() if os.getpid() == _IMPORTED_IN else None
+    return ctypes.cast(_in_own_threads if start is None else start, ctypes.c_void_p).value or 0
 
 
 _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_Start = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+
+
+def _run(body: int, data: int, threads: int, flags: int) -> None:
+    """Do what ``GOMP_parallel`` does."""
+    run = _Body(body)
+    in_threads(lambda _: run(data), threads, threads)
+
+
+_in_own_threads = _Start(_run)
 
 
 @functools.cache
 def _openmp() -> Any:
     """Return what starts a parallel region in the OpenMP runtime that torch has loaded, or None."""
-    if os.name != "posix":
-        return None
-    start = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-    if start is not None:
-        start.argtypes = (_Body, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
-        start.restype = None
-    return start
+    return getattr(ctypes.CDLL(None), "GOMP_parallel", None) if os.name == "posix" else None
 
 
 def empty_rows(n: int, columns: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
