@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from bench_sparse import track_voxels
+from bench_sparse import simulated_voxels
 from torch import Tensor, nn
 
 from sparseclust.sparse import (
@@ -54,10 +54,10 @@ def main() -> None:
     if arguments.tune:
         tune(repeat)
         return
-    compare_outputs(track_voxels(2, 2000))
-    time_encoder(track_voxels(1, 4700), repeat)
-    time_encoder(track_voxels(16, 57_000 // 16), repeat)
-    time_layers(track_voxels(16, 57_000 // 16), repeat)
+    compare_outputs(simulated_voxels(2, 2000))
+    time_encoder(simulated_voxels(1, 4700), repeat)
+    time_encoder(simulated_voxels(16, 57_000 // 16), repeat)
+    time_layers(simulated_voxels(16, 57_000 // 16), repeat)
 
 
 # ------------------------------------------------------------------------------------------- the encoder
@@ -278,7 +278,7 @@ def layer(kernel_map: Any, channels: int, dtype: torch.dtype, *, grad: bool) -> 
 # ------------------------------------------------------------------------------------------ block sizes
 def tune(repeat: int) -> None:
     """Print the fastest tile per type and number of channels, for the two products."""
-    coords = track_voxels(16, 57_000 // 16).to(DEVICE)
+    coords = simulated_voxels(16, 57_000 // 16).to(DEVICE)
     kernel_map = submanifold_map(coords, 3)
     for table, product in ((_triton.CONVOLVE, convolve_work), (_triton.WEIGHT_GRADIENT, gradient_work)):
         for dtype in (torch.bfloat16, torch.float32):

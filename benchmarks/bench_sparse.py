@@ -4,11 +4,13 @@ Outputs are compared first. Engines take turns in one process; times are medians
 by default, so a busy machine changes them little; ``--threads 2`` prints wall time instead.
 "spconv" is spconv's products on our kernel maps, "spconv (its own network)" the same network from its layers.
 With THP_MEM_ALLOC_ENABLE=1 torch takes huge pages, which matters from about 10^6 voxels.
-Run: python benchmarks/bench_sparse.py [--quick] [--threads N] [--network] [--engines NAME ...]
+Run: python benchmarks/bench_sparse.py [--quick] [--threads N] [--network] [--engines NAME ...] [--file FILE]
 The network alone, on the default engine and from spconv's layers: --threads 2 --network --engines numba
 """
 
 import argparse
+import functools
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +21,8 @@ import torch
 from torch import Tensor
 
 from sparseclust.backbones import UResNet
+from sparseclust.data import VoxelInputs, collate_events, open_events
+from sparseclust.data.simulation import EventGenerator
 from sparseclust.sparse import (
     SparseTensor,
     available_engines,
@@ -42,45 +46,43 @@ def main() -> None:
     parser.add_argument(
         "--engines", nargs="+", choices=ENGINES, default=ENGINES, help="default: all that run"
     )
+    parser.add_argument("--file", help="PILArNet HDF5 file: time the network on its first events too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     engines = arguments.engines
     if arguments.threads > 1:
         clock = time.perf_counter
     quick = arguments.quick
-    check_equality(track_voxels(2, 1000))
+    check_equality(simulated_voxels(2, 1000))
     if not arguments.network:
         time_maps([10**4] if quick else [10**4, 10**5, 10**6], engines)
-        time_layers(track_voxels(4, 2000 if quick else 10_000), engines)
+        time_layers(simulated_voxels(4, 2000 if quick else 10_000), engines)
         measure_memory(10**5 if quick else 10**6)
         time_scaling([10**4, 10**5] if quick else [10**4, 10**5, 10**6])
-    for size in (2000,) if quick else (2000, 10_000, 50_000):
+    networks = [simulated_voxels(4, size) for size in ((2000,) if quick else (2000, 10_000, 50_000))]
+    networks += [voxels_of(arguments.file, 4)] if arguments.file else []
+    for coords in networks:
         for filters in (16,) if quick else (16, 32):
-            time_network(track_voxels(4, size), filters, engines)
+            time_network(coords, filters, engines)
 
 
 # ------------------------------------------------------------------------------------------------ inputs
-def track_voxels(events: int, size: int, extent: int = 768) -> Tensor:
-    """Blurred bent tracks, ``size`` voxels per event, sorted."""
-    rng = np.random.default_rng(size)
-    return torch.from_numpy(
-        np.concatenate([np.insert(one_event(rng, size, extent), 0, e, axis=1) for e in range(events)])
-    ).int()
+@functools.cache
+def simulated_voxels(events: int, size: int) -> Tensor:
+    """Lay simulated events over one another until each has ``size`` voxels; sort, and cut there."""
+    generator, number, found = EventGenerator(rng=size), itertools.count(), []
+    for event in range(events):
+        voxels = np.zeros((0, 3), np.int64)
+        while len(voxels) < size:
+            voxels = np.unique(np.concatenate([voxels, generator.event(next(number)).coords]), axis=0)
+        found.append(np.insert(voxels[:size], 0, event, axis=1))
+    return torch.from_numpy(np.concatenate(found)).int()
 
 
-def one_event(rng: np.random.Generator, size: int, extent: int) -> np.ndarray:
-    voxels = np.zeros((0, 3), np.int64)
-    while len(voxels) < size:
-        tracks = 1 + (size - len(voxels)) // 700
-        kinks = rng.normal(scale=0.2, size=(tracks, 300, 3)).cumsum(axis=1)
-        steps = rng.normal(size=(tracks, 1, 3)) + 0.1 * kinks
-        steps *= 0.7 / np.linalg.norm(steps, axis=2, keepdims=True)
-        path = rng.uniform(0, extent, (tracks, 1, 3)) + np.cumsum(steps, axis=1)
-        cloud = path + rng.normal(scale=0.6, size=(3, tracks, 300, 3))
-        cloud = np.floor(cloud).astype(np.int64).reshape(-1, 3)
-        cloud = cloud[((cloud >= 0) & (cloud < extent)).all(axis=1)]
-        voxels = np.unique(np.concatenate([voxels, cloud]), axis=0)
-    return voxels[np.sort(rng.permutation(len(voxels))[:size])]
+def voxels_of(path: str, events: int) -> Tensor:
+    """Read the first events of a file."""
+    found = itertools.islice(open_events(path), events)
+    return torch.unique(collate_events(list(found), inputs=VoxelInputs(768)).tensor.coords, dim=0)
 
 
 # ----------------------------------------------------------------------------------------------- numbers
@@ -127,7 +129,7 @@ def spconv_network(net: UResNet) -> torch.nn.Module:
 def time_maps(sizes: list[int], engines: list[str]) -> None:
     print("\nkernel maps, ms:       voxels     pairs   submanifold 3^3   strided 2^3")
     for size in sizes:
-        coords = track_voxels(1, size)
+        coords = simulated_voxels(1, size)
         pairs = len(submanifold_map(coords, 3).source)
         builds = [lambda e=e, b=b: with_engine(e, b) for e in engines for b in map_builders(coords)]
         times = interleaved(builds, repeat=5)
@@ -170,7 +172,7 @@ def time_scaling(sizes: list[int], channels: int = 32) -> None:
     works = []
     for size in sizes:
         # As many events as keep the density of one event of 10^4 voxels.
-        coords = track_voxels(max(1, size // 10_000), min(size, 10_000))
+        coords = simulated_voxels(max(1, size // 10_000), min(size, 10_000))
         kernel_map = submanifold_map(coords, 3)
         feats = torch.randn(len(coords), channels, requires_grad=True)
         weight = torch.randn(27, channels, channels, requires_grad=True)
@@ -186,7 +188,7 @@ def time_scaling(sizes: list[int], channels: int = 32) -> None:
 
 def measure_memory(size: int, channels: int = 32) -> None:
     """Peak of the resident memory while a map is built and one layer runs forward and backward."""
-    coords = track_voxels(max(1, size // 10_000), min(size, 10_000))
+    coords = simulated_voxels(max(1, size // 10_000), min(size, 10_000))
     weight = torch.randn(27, channels, channels, requires_grad=True)
     feats, pairs = (
         torch.randn(len(coords), channels, requires_grad=True),

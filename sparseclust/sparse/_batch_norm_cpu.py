@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from sparseclust.sparse import _kernels
 from sparseclust.sparse.engines._threads import empty_rows, parallel, threads_for
 
 _Matrix = npt.NDArray[Any]
-_NUMBERS_PER_THREAD = 2**15
+_NUMBERS_PER_THREAD = 2**13
 
 
 def batch_norm_act(x: Tensor, norm: nn.BatchNorm1d, slope: float) -> Tensor:

@@ -15,7 +15,7 @@ from sparseclust.sparse.engines._torch import Box, TorchEngine, refuse_duplicate
 
 _Array = npt.NDArray[Any]
 _COMPILED = (torch.float32, torch.float64)
-_PAIRS_PER_THREAD = 4096
+_PAIRS_PER_THREAD = 1024
 
 
 class NumbaEngine(TorchEngine):
