@@ -35,6 +35,7 @@ def predict(
     tile_overlap: int | None = None,
     label: Literal["fragment", "group", "interaction"] = "fragment",
     refine: bool | None = None,
+    views: int = 1,
     embeddings: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -69,6 +70,9 @@ def predict(
     refine
         Repair the clusters of Gaussian kernels by the connectivity of their voxels: true or false; by default
         as the model was saved.
+    views
+        Average the scores of edges over as many symmetries of the volume (up to 48): a little better, and the
+        network runs as often.
     embeddings
         Store the embeddings as well.
     overwrite
@@ -78,7 +82,7 @@ def predict(
     targets = _targets(inputs, output)
     part = parse_shard(shard, os.environ)
     predictor = Predictor.from_pretrained(
-        model, batch_size=batch_size, device=find_device(device), refine=refine
+        model, batch_size=batch_size, device=find_device(device), refine=refine, views=views
     )
     if semantic is not None:
         predictor.classifier = SemanticClassifier.from_pretrained(semantic, device=find_device(device))

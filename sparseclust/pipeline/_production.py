@@ -137,7 +137,10 @@ def fingerprint(predictor: Predictor) -> str:
         "classes": predictor.classes,
         "batch_size": predictor.batch_size,
         "precision": predictor.precision,
-        "classifier": None if classifier is None else asdict(classifier.inputs),
+        "views": predictor.views,
+        "classifier": None
+        if classifier is None
+        else {"inputs": asdict(classifier.inputs), "min_size": classifier.min_size},
     }
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for model in [predictor.model] + ([] if classifier is None else [classifier.model]):

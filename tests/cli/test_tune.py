@@ -94,8 +94,9 @@ def test_repairs_are_saved_with_kernels_and_can_be_switched_off(files, tmp_path,
 
 def test_repairs_are_refused_where_there_is_nothing_to_repair(files, capsys):
     events, model = files
-    assert main(["evaluate", str(events), "--refine", "true"]) == 2
-    assert "--refine changes how a model labels, and needs --model" in capsys.readouterr().err
+    for option, value in (("--refine", "true"), ("--views", "2")):
+        assert main(["evaluate", str(events), option, value]) == 2
+        assert f"{option} changes how a model labels, and needs --model" in capsys.readouterr().err
     Predictor(edge_spice(**TINY), AffinityGraphClusterer(), inputs=VoxelInputs(SIZE)).save(model)
     output = ["--output", str(model.with_name("out.h5"))]
     assert main(["predict", str(events), "--model", str(model), *output, "--refine", "true"]) == 2

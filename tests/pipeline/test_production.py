@@ -15,8 +15,8 @@ import torch
 from sparseclust import _lock as lock
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import EventStore, VoxelInputs, write_events
-from sparseclust.models import create_model
-from sparseclust.pipeline import Predictor, TiledNetwork, predict_file
+from sparseclust.models import create_model, semantic_unet
+from sparseclust.pipeline import Predictor, SemanticClassifier, TiledNetwork, predict_file
 from sparseclust.pipeline._production import fingerprint
 from sparseclust.testing import random_event
 
@@ -127,6 +127,7 @@ def test_files_of_another_kind_are_refused(source, target):
         {"batch_size": 3},
         {"classes": (0, 1)},
         {"precision": "bf16"},
+        {"views": 2},
         {"clusterer": AffinityGraphClusterer(threshold=0.6)},
         {"clusterer": GaussianKernelClusterer(), "refine": True},
     ],
@@ -135,6 +136,15 @@ def test_the_fingerprint_of_a_predictor(other):
     same, different = make_predictor(), make_predictor(**other)
     assert fingerprint(same) == fingerprint(make_predictor())
     assert fingerprint(same) != fingerprint(different)
+
+
+def test_the_fingerprint_of_a_classifier():
+    predictor, network = make_predictor(), semantic_unet(base_channels=4, depth=2, reps=1)
+    found = {fingerprint(predictor)}
+    for min_size in (1, 10, 1):
+        predictor.classifier = SemanticClassifier(network, inputs=VoxelInputs(SIZE), min_size=min_size)
+        found.add(fingerprint(predictor))
+    assert len(found) == 3
 
 
 def test_the_fingerprint_of_tiles_and_of_a_saved_model(tmp_path):
