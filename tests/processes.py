@@ -1,4 +1,4 @@
-"""Other processes: those that train together, forked from this one, and what becomes of workers."""
+"""Other processes: those that train together, and what becomes of workers."""
 
 import multiprocessing
 import os
@@ -12,7 +12,9 @@ from torch import distributed
 
 def in_processes(n, function, *arguments, group=True):
     """Return ``function(rank, *arguments)`` of each of ``n`` processes, started as by torchrun."""
-    context = multiprocessing.get_context("fork")
+    # Not forked from this one: a fork copies locks that threads of torch may hold, and waits for them forever.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sparseclust.training", "sparseclust.losses._kernels", "lightning.pytorch"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
