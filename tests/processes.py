@@ -12,9 +12,9 @@ from torch import distributed
 
 def in_processes(n, function, *arguments, group=True):
     """Return ``function(rank, *arguments)`` of each of ``n`` processes, started as by torchrun."""
-    # Not forked from this one: a fork copies locks that threads of torch may hold, and waits for them forever.
+    # Not forked from this one: a fork copies locks that threads of torch may hold.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sparseclust.training", "sparseclust.losses._kernels", "lightning.pytorch"])
+    context.set_forkserver_preload(["sparseclust.training", "lightning.pytorch"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
