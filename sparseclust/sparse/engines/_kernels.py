@@ -209,14 +209,12 @@ def block_starts(target, splits, block, blocks):
 
 @numba.njit(cache=True, nogil=True)
 def convolve(start, threads, feats, weight, source, target, starts, block, out):
-    """Set all rows to their sums of ``feats[source] @ weight[k]``, and return how many blocks failed.
+    """Set all rows to their sums of ``feats[source] @ weight[k]``, block by block.
 
     The columns of ``weight`` and ``out`` are whole vectors, those of ``feats`` multiples of ``UNROLL``.
     """
     blocks = starts.shape[0] - 1
-    return in_parallel(
-        start, threads, blocks, convolve_block, (feats, weight, source, target, starts, block, out)
-    )
+    in_parallel(start, threads, blocks, convolve_block, (feats, weight, source, target, starts, block, out))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -244,11 +242,11 @@ def convolve_block(b, feats, weight, source, target, starts, block, out):
 
 @numba.njit(cache=True, nogil=True)
 def weight_gradient(start, threads, feats, grad, source, target, starts, out):
-    """Set ``out[k]`` to the sum of ``feats[source]^T @ grad[target]``; return how many threads failed.
+    """Set ``out[k]`` to the sum of ``feats[source]^T @ grad[target]``.
 
     The columns of ``feats`` are multiples of ``ROWS``, those of ``grad`` whole vectors.
     """
-    return in_parallel(
+    in_parallel(
         start, threads, threads, weight_gradient_part, (feats, grad, source, target, starts, threads, out)
     )
 

@@ -90,15 +90,13 @@ def number(coords, lowest, weights, keys):
 
 @numba.njit(cache=True, nogil=True)
 def sweep(start, threads, keys, deltas, first, edges, ends, source, target):
-    """List all pairs with ``keys[source] == keys[target] + deltas[k]``; return how many threads failed.
+    """List all pairs with ``keys[source] == keys[target] + deltas[k]``.
 
     ``first`` are the deltas that do not just count up by one, and the end. Thread t has the targets from
     ``edges[t]`` to ``edges[t + 1]``. ``ends[t, k]`` is where its list of delta k begins, and then where it
     ends; one number behind it is lost.
     """
-    return in_parallel(
-        start, threads, ends.shape[0], _sweep, (keys, deltas, first, edges, ends, source, target)
-    )
+    in_parallel(start, threads, ends.shape[0], _sweep, (keys, deltas, first, edges, ends, source, target))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -134,9 +132,9 @@ def gather(start, threads, source, target, starts, ends, splits, sources, target
     """Put the lists of all deltas one behind the other, the parts of each in their order.
 
     With more splits than lists, the rows themselves and the lists with source and target exchanged follow,
-    backwards: the pairs of opposite deltas. Returns how many threads failed.
+    backwards: the pairs of opposite deltas.
     """
-    return in_parallel(
+    in_parallel(
         start, threads, threads, _gather, (threads, source, target, starts, ends, splits, sources, targets)
     )
 

@@ -19,12 +19,14 @@ _START = ir.FunctionType(ir.VoidType(), [_BODY.as_pointer(), _BYTES, _COUNT, _CO
 
 @intrinsic
 def in_parallel(typing, start, threads, tasks, kernel, arguments):
-    """Run ``kernel(task, *arguments)`` for all tasks from 0, and return how many raised.
+    """Run ``kernel(task, *arguments)`` for all tasks from 0.
 
     ``start`` is the address of a function like ``GOMP_parallel``. A thread that is free takes the next task.
+    If one raises, the others are done all the same, and then MemoryError is raised: nothing else fails in
+    such loops.
     """
     found = kernel.get_call_type(typing, (types.int64, *arguments.types), {})
-    signature = types.int64(types.int64, types.int64, types.int64, kernel, arguments)
+    signature = types.void(types.int64, types.int64, types.int64, kernel, arguments)
 
     def generate(context, builder, signature, values):
         compiled = kernel.dispatcher.get_compile_result(found)
@@ -75,6 +77,9 @@ def in_parallel(typing, start, threads, tasks, kernel, arguments):
                 builder.call(begin, [body, data, builder.trunc(values[1], _COUNT), _COUNT(0)])
             with alone:
                 builder.call(body, [data])
-        return builder.load(member(builder, shared, 2))
+        failed = builder.icmp_signed("!=", builder.load(member(builder, shared, 2)), _NUMBER(0))
+        with builder.if_then(failed, likely=False):
+            context.call_conv.return_user_exc(builder, MemoryError, ("a compiled loop ran out of memory",))
+        return context.get_dummy_value()
 
     return signature, generate

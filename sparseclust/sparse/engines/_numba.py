@@ -74,7 +74,7 @@ class NumbaEngine(TorchEngine):
         arrays = _arrays(feats, weight, *pairs[:2])
         result = empty_rows(n_target, weight.shape[2], arrays[0].dtype)
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
-        _check(_kernels.convolve(parallel(), threads, *arrays, starts, block, result))
+        _kernels.convolve(parallel(), threads, *arrays, starts, block, result)
         return torch.from_numpy(result)[:, :n_out].contiguous()
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
@@ -88,7 +88,7 @@ class NumbaEngine(TorchEngine):
         starts, _ = _blocks(pairs, len(grad))
         arrays, result = _arrays(feats, grad, *pairs[:2]), out.numpy()
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
-        _check(_kernels.weight_gradient(parallel(), threads, *arrays, starts, result))
+        _kernels.weight_gradient(parallel(), threads, *arrays, starts, result)
         return out[:, :n_in, :n_out].contiguous()
 
 
@@ -113,13 +113,13 @@ def _shifted_pairs(keys: _Array, deltas: _Array, symmetric: bool) -> tuple[_Arra
     starts = np.arange(half) * (n + threads) + (edges[:-1] + np.arange(threads))[:, None]
     listed = tuple(torch.empty(half * (n + threads), dtype=torch.int32).numpy() for _ in range(2))
     ends = starts.astype(np.uint64)
-    _check(_kernels_maps.sweep(parallel(), threads, keys, deltas, first, edges, ends, *listed))
+    _kernels_maps.sweep(parallel(), threads, keys, deltas, first, edges, ends, *listed)
     lists = starts, ends.astype(np.int64)
     counts = (lists[1] - starts).sum(axis=0)
     counts = np.concatenate([counts, [n], counts[::-1]]) if symmetric else counts
     splits = np.concatenate([[0], counts.cumsum()])
     sources, targets = np.empty((2, splits[-1]), np.int32)
-    _check(_kernels_maps.gather(parallel(), threads, *listed, *lists, splits, sources, targets))
+    _kernels_maps.gather(parallel(), threads, *listed, *lists, splits, sources, targets)
     return sources, targets, splits
 
 
@@ -140,12 +140,6 @@ def _blocks(pairs: Pairs, n_target: int) -> tuple[_Array, int]:
     if pairs.plan is None:
         return torch.stack([pairs.splits[:-1], pairs.splits[1:]]).numpy(), n_target
     return pairs.plan.numpy(), _block(n_target)
-
-
-def _check(failed: int) -> None:
-    # Nothing is raised across threads; memory for a few rows is all that such a loop asks for.
-    if failed:
-        raise MemoryError("a compiled loop ran out of memory")
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
