@@ -8,7 +8,7 @@ labels the same events in the same classes:
 - and bridges: also those of the gaps between pieces;
 - additive: all edges between two pieces have a say;
 - as shipped: with the model's own clusterer;
-- 8 views: scores averaged over mirror images of the event (--views 8);
+- 8 views: scores averaged over symmetries of the volume (--views 8);
 - true cuts, true cuts and bridges: the same graphs with the true answers, what no network can exceed.
 """
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from sparseclust.clustering import AffinityGraphClusterer
 from sparseclust.data import Event, open_events
-from sparseclust.pipeline import Prediction, Predictor
+from sparseclust.pipeline import Predictor
 from sparseclust.training import Scorer, dbscan_labels
 
 CLASSES = ("shower", "track", "Michel", "delta")
@@ -47,37 +47,13 @@ class Graph(NamedTuple):
         )
 
 
-def mirrored(event: Event, view: int, size: int) -> Event:
-    """View 0 is the event; bit k of the others mirrors axis k."""
-    flip = np.array([view >> k & 1 for k in range(event.ndim)], bool)
-    coords = np.where(flip, size - 1 - event.coords, event.coords)
-    return Event(coords, event.feats, event.semantic, event.instance)
-
-
-def graphs(predictor: Predictor, events: list[Event], views: int) -> Iterator[Graph]:
-    """Edges of each event, scored as the mean log-odds over the views; bridges of the first view."""
-    size = predictor.inputs.spatial_size
-    seen = [predictor.predict(mirrored(e, view, size) for e in events) for view in range(views)]
-    for event, predictions in zip(events, zip(*seen)):
-        edges, total = predictions[0].edges, np.zeros(predictions[0].edges.shape[1])
-        count = np.zeros(len(total))
-        for prediction in predictions:
-            at, score = same_edges(edges, prediction, len(event))
-            total[at] += score
-            count[at] += 1
-        yield Graph(event, edges, 1 / (1 + np.exp(-total / count)))
-
-
-def same_edges(
-    edges: npt.NDArray[np.int64], other: Prediction, n: int
-) -> tuple[npt.NDArray[np.intp], object]:
-    """Which edges another view has scored too, and its log-odds."""
-    assert other.edges is not None
-    assert other.affinity is not None
-    own, theirs = (np.min(e, axis=0) * n + np.max(e, axis=0) for e in (edges, other.edges))
-    _, at, there = np.intersect1d(own, theirs, return_indices=True)
-    p = np.clip(other.affinity[there].astype(float), 1e-6, 1 - 1e-6)
-    return at, np.log(p / (1 - p))
+def graphs(predictor: Predictor, events: list[Event]) -> list[Graph]:
+    """Edges of each event and their scores."""
+    return [
+        Graph(p.event, p.edges, p.affinity.astype(float))
+        for p in predictor.predict(events)
+        if p.edges is not None and p.affinity is not None
+    ]
 
 
 def rows(predictor: Predictor, events: list[Event], views: int) -> Iterator[tuple[str, str]]:
@@ -88,7 +64,7 @@ def rows(predictor: Predictor, events: list[Event], views: int) -> Iterator[tupl
         AffinityGraphClusterer(threshold=0.7),
         AffinityGraphClusterer(threshold=0.5, linkage="additive"),
     )
-    once = list(graphs(predictor, events, 1))
+    once = graphs(predictor, events)
     methods: dict[str, Callable[[Graph], object]] = {
         "DBSCAN": lambda g: dbscan_labels(g.event),
         "touching edges": lambda g: g.labels(single, bridges=False),
@@ -99,8 +75,9 @@ def rows(predictor: Predictor, events: list[Event], views: int) -> Iterator[tupl
     for name, method in methods.items():
         yield name, scores(once, method)
     if views > 1:
-        seen = list(graphs(predictor, events, views))
-        yield f"{views} views", scores(seen, methods["as shipped"])
+        predictor.views = views
+        yield f"{views} views", scores(graphs(predictor, events), methods["as shipped"])
+        predictor.views = 1
     oracle = AffinityGraphClusterer(threshold=0.5, min_size=1)
     yield "true cuts", scores(once, lambda g: g.labels(oracle, bridges=False, true=True))
     yield "true cuts and bridges", scores(once, lambda g: g.labels(oracle, bridges=True, true=True))
@@ -126,7 +103,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+", help="labelled events")
     parser.add_argument("--model", default="spice-small", help="a model that scores edges")
     parser.add_argument("--events", type=int, help="so many of each file")
-    parser.add_argument("--views", type=int, default=1, choices=(1, 2, 4, 8), help="mirror images")
+    parser.add_argument("--views", type=int, default=1, help="symmetries of the volume")
     options = parser.parse_args()
     predictor = Predictor.from_pretrained(options.model)
     for name in options.files:
