@@ -177,9 +177,9 @@ class Predictor:
                 task = pool.submit(self.clusterer, found.outputs, found.batch, refine=self.refine)
                 waiting.append((found, task))
                 if len(waiting) > 2 * workers:
-                    yield from self._collected(*waiting.popleft())
+                    yield from self._collected(pool, *waiting.popleft())
             while waiting:
-                yield from self._collected(*waiting.popleft())
+                yield from self._collected(pool, *waiting.popleft())
 
     def predict_batch(self, events: Sequence[Event]) -> list[Prediction]:
         """Label events in one forward pass."""
@@ -188,9 +188,9 @@ class Predictor:
             labelled = label_batch(self.clusterer, found.outputs, found.batch, refine=self.refine)
             return per_event(found.seen, labelled, found.arrays)
 
-    def _collected(self, found: "_Outputs", task: "Future[Labelled]") -> list[Prediction]:
+    def _collected(self, pool: LabelPool, found: "_Outputs", task: "Future[Labelled]") -> list[Prediction]:
         with self._stage("cluster"):
-            return per_event(found.seen, task.result(), found.arrays)
+            return per_event(found.seen, pool.result(task), found.arrays)
 
     def _batches(self, events: Iterable[Event]) -> Iterator[list[Event]]:
         source = iter(events)

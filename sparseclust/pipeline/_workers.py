@@ -3,9 +3,9 @@
 import multiprocessing
 import pickle
 from collections.abc import Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numba
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from sparseclust._threads import begin_worker
 from sparseclust.data import Batch
 from sparseclust.pipeline._assemble import Clusterer, Labelled, label_batch
+
+_PATIENCE = 2.0  # seconds between two looks whether all workers live
 
 
 class LabelPool:
@@ -33,12 +35,30 @@ class LabelPool:
         # As bytes: tensors would go through shared memory, of which containers have little.
         return self._pool.submit(_label, pickle.dumps((clusterer, on_host, batch.to("cpu"), refine)))
 
+    def result(self, task: "Future[Labelled]") -> Labelled:
+        """Wait for the labels; raise BrokenProcessPool if a worker was killed."""
+        while not wait([task], timeout=_PATIENCE).done:
+            self._end_if_one_died()
+        return task.result()
+
+    def _end_if_one_died(self) -> None:
+        # Where a worker is killed while it sends labels, the pool waits for the rest: as far as the pipe
+        # knows, others, this process among them, could still send it. So all that could are stopped.
+        workers = list((getattr(self._pool, "_processes", None) or {}).values())
+        results: Any = getattr(self._pool, "_result_queue", None)
+        if results is None or results._writer.closed or all(worker.is_alive() for worker in workers):
+            return
+        for worker in workers:
+            worker.kill()
+        results._writer.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end_if_one_died()
         self._pool.shutdown(cancel_futures=True)
 
 

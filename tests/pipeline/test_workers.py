@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelCluster
 from sparseclust.data import VoxelInputs
 from sparseclust.models import create_model
 from sparseclust.pipeline import Predictor
+from sparseclust.pipeline._workers import LabelPool
 from sparseclust.testing import random_event
 
 SIZE = 64
@@ -132,3 +134,25 @@ def test_a_killed_worker_is_an_error(running):
     _, err = process.communicate(timeout=600)
     assert process.returncode == 1
     assert BrokenProcessPool.__name__ in err
+
+
+def _large(flag):
+    Path(flag).touch()
+    return bytes(200_000_000)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.2])
+def test_a_worker_killed_while_it_sends_is_an_error(tmp_path, delay):
+    """A pool alone would wait for the rest for ever."""
+    flag = tmp_path / "begun"
+    with LabelPool(2) as pool:
+        task = pool._pool.submit(_large, flag)
+        while not flag.exists():
+            time.sleep(0.005)
+        time.sleep(delay)
+        for worker in list(pool._pool._processes):
+            os.kill(worker, signal.SIGKILL)
+        try:
+            assert len(pool.result(task)) == 200_000_000  # it was faster
+        except BrokenProcessPool:
+            assert task.exception() is not None
