@@ -147,7 +147,7 @@ def test_a_worker_killed_while_it_sends_is_an_error(tmp_path, delay):
     flag = tmp_path / "begun"
     with LabelPool(2) as pool:
         task = pool._pool.submit(_large, flag)
-        while not flag.exists():
+        while not (flag.exists() or task.done()):
             time.sleep(0.005)
         time.sleep(delay)
         for worker in list(pool._pool._processes):

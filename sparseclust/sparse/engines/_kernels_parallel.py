@@ -1,8 +1,8 @@
 """A parallel loop for compiled code, in torch's own threads and without the interpreter.
 
-A thread that calls Python has to wait for the interpreter's lock, twice in each loop: some 100 microseconds,
-as long as a layer of a small event takes. So the body of the loop is compiled into a C function, which goes
-to the OpenMP runtime that torch has loaded.
+A thread that calls Python has to wait for the interpreter's lock, twice in each loop, which can take longer
+than the loop itself. So the body of the loop is compiled into a C function, which goes to the OpenMP runtime
+that torch has loaded.
 """
 
 from llvmlite import ir  # type: ignore[import-untyped]
