@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -168,7 +169,13 @@ def test_served_until_ctrl_c(file: Path, tmp_path: Path) -> None:
     output = tmp_path / "page.html"
     options = ["--event", "0", "--output", str(output), "--serve", "true", "--port", str(port)]
     command = [sys.executable, "-m", "sparseclust", "display", str(file), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    # A shell that runs the tests in the background lets all that they start ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with running:
         try:
             assert running.stdout is not None
             lines = [running.stdout.readline() for _ in range(3)]
