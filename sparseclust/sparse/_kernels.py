@@ -1,16 +1,45 @@
 """Compiled passes over the rows of a matrix, for a normalisation and the activation behind it.
 
 Rows are short, so loops over the columns would be too. A sweep takes as many rows as fill ``_LANES`` numbers
-and treats them as one long row; vectors of coefficients are repeated accordingly.
+and treats them as one long row; vectors of coefficients are repeated accordingly. A pass waits for memory
+rather than for arithmetic, so numbers are fetched some sweeps before their turn.
 """
 
 import numba
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from sparseclust.sparse.engines._kernels_parallel import in_parallel
 
 _LANES = 256
 _BLOCK = 2**15  # numbers of one partial sum: the same for any number of threads, so the result is too
+_READ, _WRITE = 0, 1
+_AHEAD = 2  # sweeps between the one at work and the one that is fetched
+_LINE = 64  # bytes that come from memory at once
+_INDEX = ir.IntType(64)
+
+
+@intrinsic(prefer_literal=True)
+def _fetch(typing, purpose, flat, first, count):
+    """Ask for numbers of ``flat``, to read or to write them; behind its end nothing happens."""
+    signature = types.void(purpose, flat, first, count)
+
+    def generate(context, builder, signature, arguments):
+        kind = signature.args[1]
+        data = context.make_array(kind)(context, builder, arguments[1]).data
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], function)
+        flags = flag(signature.args[0].literal_value), flag(3), flag(1)
+        start = builder.bitcast(builder.gep(data, [arguments[2]]), byte)
+        size = builder.mul(arguments[3], _INDEX(kind.dtype.bitwidth // 8))
+        with cgutils.for_range_slice(builder, _INDEX(0), size, _INDEX(_LINE), intp=_INDEX) as (at, _):
+            builder.call(prefetch, [builder.gep(start, [at]), *flags])
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @numba.njit(cache=True, nogil=True)
@@ -58,8 +87,10 @@ def _sums(block, x, out):
     flat = x.reshape(-1)
     lanes = np.zeros((2, max(1, _LANES // c) * c))
     first, second = lanes[0], lanes[1]
-    for at in range(begin, end, lanes.shape[1]):
-        sweep = flat[at : min(at + lanes.shape[1], end)]
+    width = lanes.shape[1]
+    for at in range(begin, end, width):
+        _fetch(_READ, flat, at + _AHEAD * width, width)
+        sweep = flat[at : min(at + width, end)]
         for j in range(sweep.shape[0]):
             value = np.float64(sweep[j])
             first[j] += value
@@ -125,8 +156,11 @@ def _transform(block, x, line, slope, out):
     slope = x.dtype.type(slope)
     scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
     flat, flat_out = x.reshape(-1), out.reshape(-1)
-    for at in range(begin, end, scales.shape[0]):
-        stop = min(at + scales.shape[0], end)
+    width = scales.shape[0]
+    for at in range(begin, end, width):
+        # Reads are foreseen by the processor, but a line is also read before it is written.
+        _fetch(_WRITE, flat_out, at + _AHEAD * width, width)
+        stop = min(at + width, end)
         source, target = flat[at:stop], flat_out[at:stop]
         for j in range(source.shape[0]):
             value = source[j] * scales[j] + shifts[j]
@@ -154,10 +188,13 @@ def _gradient_sums(block, x, upper, line, slope, out):
     slope = x.dtype.type(slope)
     scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
     flat, flat_upper = x.reshape(-1), upper.reshape(-1)
-    lanes = np.zeros((2, scales.shape[0]))
+    width = scales.shape[0]
+    lanes = np.zeros((2, width))
     first, second = lanes[0], lanes[1]
-    for at in range(begin, end, lanes.shape[1]):
-        stop = min(at + lanes.shape[1], end)
+    for at in range(begin, end, width):
+        _fetch(_READ, flat, at + _AHEAD * width, width)
+        _fetch(_READ, flat_upper, at + _AHEAD * width, width)
+        stop = min(at + width, end)
         sweep, gradient = flat[at:stop], flat_upper[at:stop]
         for j in range(sweep.shape[0]):
             g = gradient[j] if sweep[j] * scales[j] + shifts[j] > 0 else gradient[j] * slope
@@ -176,8 +213,10 @@ def _gradient(block, x, upper, line, slope, flow, out):
     scales, shifts = _repeat(line[0], x.dtype), _repeat(line[1], x.dtype)
     means, levels, tilts = _repeat(flow[0], x.dtype), _repeat(flow[1], x.dtype), _repeat(flow[2], x.dtype)
     flat, flat_upper, flat_out = x.reshape(-1), upper.reshape(-1), out.reshape(-1)
-    for at in range(begin, end, scales.shape[0]):
-        stop = min(at + scales.shape[0], end)
+    width = scales.shape[0]
+    for at in range(begin, end, width):
+        _fetch(_WRITE, flat_out, at + _AHEAD * width, width)
+        stop = min(at + width, end)
         source, gradients, target = flat[at:stop], flat_upper[at:stop], flat_out[at:stop]
         for j in range(source.shape[0]):
             g = gradients[j] if source[j] * scales[j] + shifts[j] > 0 else gradients[j] * slope

@@ -57,6 +57,20 @@ def test_a_mean_much_larger_than_the_deviation():
     assert error <= 2 * (batch_norm_act_reference(x, norm, 1.0) - exact).abs().max()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("mean", [0.0, 1e3, 1e4])
+def test_moments_of_float32_as_in_float64(mean, threads):
+    x = mean + torch.randn(40_000, 48)
+    norm = nn.BatchNorm1d(48, momentum=1.0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    batch_norm_act(x, norm, 1.0)
+    torch.set_num_threads(before)
+    variances, means = torch.var_mean(x.double(), dim=0)
+    torch.testing.assert_close(norm.running_mean.double(), means, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(norm.running_var.double(), variances, rtol=1e-6, atol=0.0)
+
+
 def test_first_and_second_derivatives():
     norm = make_norm(3, torch.float64)
 
