@@ -82,15 +82,17 @@ def is_intact(buffer):
     return np.isnan(buffer[:128]).all() and np.isnan(buffer[-128:]).all()
 
 
+@pytest.mark.parametrize("missing", [0, 1, 5])
 @pytest.mark.parametrize("vectors", range(1, 8))
-def test_nothing_outside_is_touched(make_coords, vectors):
+def test_nothing_outside_is_touched(make_coords, vectors, missing):
     coords = torch.unique(make_coords(3, size=5), dim=0)
     kernel_map = submanifold_map(coords, 3)
     source, target, splits = (t.numpy() for t in (kernel_map.source, kernel_map.target, kernel_map.splits))
-    n, n_out = len(coords), vectors * _kernels.VECTOR_BYTES // 4
+    # With columns missing the last vector of a row reaches into the next one.
+    n, n_out = len(coords), vectors * _kernels.VECTOR_BYTES // 4 - missing
     blocks = -(-n // 16)
     pairs = source, target, _kernels.block_starts(target, splits, 16, blocks)
-    for n_in in (4, 8, 24):
+    for n_in in (4, 8, 12, 24):
         feats, weight = guarded(n, n_in)[0], guarded(27, n_in, n_out)[0]
         out, buffer = guarded(n, n_out, fill=7)
         for block in range(1, blocks - 1):
@@ -99,11 +101,11 @@ def test_nothing_outside_is_touched(make_coords, vectors):
         assert np.isfinite(out).all()
         assert (out[:16] == 7).all()
         assert (out[16 * (blocks - 1) :] == 7).all()
-    grad = guarded(n, n_out)[0]
-    total, buffer = guarded(27, 24, n_out, fill=0)
-    _kernels.weight_gradient_part(0, feats, grad, *pairs, 1, total)
-    assert is_intact(buffer)
-    assert np.isfinite(total).all()
+        grad = guarded(n, n_out)[0]
+        total, buffer = guarded(27, n_in, n_out, fill=0)
+        _kernels.weight_gradient_part(0, feats, grad, *pairs, 1, total)
+        assert is_intact(buffer)
+        assert np.isfinite(total).all()
 
 
 def test_blocks_begin_where_their_rows_do():

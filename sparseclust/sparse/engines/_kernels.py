@@ -40,16 +40,16 @@ class _Matrix:
         builder = self.builder
         return builder.gep(self.data, [builder.add(builder.mul(row, self.columns), column)])
 
-    def _vector_at(self, address, i):
+    def vector_at(self, address, i):
         place = self.builder.gep(address, [_INDEX(i * self.vector.count)])
         return self.builder.bitcast(place, self.vector.as_pointer())
 
     def load(self, address, i):
         """Read the i-th vector behind an address."""
-        return self.builder.load(self._vector_at(address, i), align=self.bytes)
+        return self.builder.load(self.vector_at(address, i), align=self.bytes)
 
     def store(self, value, address, i):
-        self.builder.store(value, self._vector_at(address, i), align=self.bytes)
+        self.builder.store(value, self.vector_at(address, i), align=self.bytes)
 
     def zero(self):
         """Reserve a vector, which becomes a register, and set it to zero."""
@@ -64,6 +64,65 @@ class _Matrix:
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), [0] * self.vector.count)
         first = builder.insert_element(nothing, number, ir.IntType(32)(0))
         return builder.shuffle_vector(first, nothing, lanes)
+
+
+class _Columns:
+    """Vectors side by side in the rows of a matrix; the last may reach over the end of a row.
+
+    What lies there is neither read nor written.
+    """
+
+    def __init__(self, matrix, column, width):
+        self.matrix, self.width, builder = matrix, width, matrix.builder
+        count = matrix.vector.count
+        left = builder.sub(matrix.columns, builder.add(column, _INDEX((width - 1) * count)))
+        self.fit = builder.icmp_signed(">=", left, _INDEX(count))
+        numbers, first = ir.VectorType(_INDEX, count), ir.VectorType(ir.IntType(32), count)
+        nothing = ir.Constant(numbers, ir.Undefined)
+        ends = builder.insert_element(nothing, left, ir.IntType(32)(0))
+        ends = builder.shuffle_vector(ends, nothing, ir.Constant(first, [0] * count))
+        self.lanes = builder.icmp_signed("<", ir.Constant(numbers, list(range(count))), ends)
+
+    def load(self, address, fit=False):
+        """Read the vectors behind an address, zeros beyond the end of the row; ``fit``: they end before."""
+        last = self.matrix.load(address, self.width - 1) if fit else self._load_last(address)
+        return [self.matrix.load(address, i) for i in range(self.width - 1)] + [last]
+
+    def add(self, values, address, fit=False):
+        """Add to the vectors behind an address."""
+        builder = self.matrix.builder
+        for i, (old, value) in enumerate(zip(self.load(address, fit), values)):
+            total = builder.fadd(old, value)
+            if fit or i < self.width - 1:
+                self.matrix.store(total, address, i)
+            else:
+                self._store_last(total, address)
+
+    def _load_last(self, address):
+        vector = self.matrix.vector
+        return self._masked("load", vector, address, after=[ir.Constant(vector, None)])
+
+    def _store_last(self, value, address):
+        self._masked("store", ir.VoidType(), address, before=[value])
+
+    def _masked(self, name, result, address, before=(), after=()):
+        matrix = self.matrix
+        pointer = matrix.vector_at(address, self.width - 1)
+        arguments = [*before, pointer, ir.IntType(32)(matrix.bytes), self.lanes, *after]
+        vector = f"v{matrix.vector.count}f{8 * matrix.bytes}"
+        kind = ir.FunctionType(result, [a.type for a in arguments])
+        name = f"llvm.masked.{name}.{vector}.p0{vector}"
+        function = cgutils.get_or_insert_function(matrix.builder.module, kind, name)
+        return matrix.builder.call(function, arguments)
+
+
+def _twice(builder, condition, generate):
+    """Generate code for a condition that holds, and for one that does not: each can leave out its tests."""
+    with builder.if_else(condition) as (true, false):
+        with true:
+            generate(True)
+        with false:
+            generate(False)
 
 
 def _add_product(builder, total, a, b):
@@ -103,17 +162,21 @@ def _fetch_rows(typing, matrix, rows, first):
 
 
 @intrinsic(prefer_literal=True)
-def _convolve_tile(typing, vectors, feats, weight, source, target, first, count, column, out):
-    """``out[target[p], columns] += feats[source[p]] @ weight[:, columns]``, p from first, count <= ROWS."""
-    signature = types.void(vectors, feats, weight, source, target, first, count, column, out)
+def _convolve_tile(typing, vectors, feats, weight, source, target, first, count, column, start, out):
+    """``out[target[p] - start, columns] += feats[source[p]] @ weight[:, columns]``, ``count`` p from first.
+
+    ``count`` is at most ``ROWS``. The columns of ``out`` are whole vectors; those of ``weight`` need not be.
+    """
+    signature = types.void(vectors, feats, weight, source, target, first, count, column, start, out)
 
     def generate(context, builder, signature, arguments):
         kinds = signature.args
         width = kinds[0].literal_value
-        x, w, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (1, 2, 8))
-        first, count, column = arguments[5:8]
+        x, w, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (1, 2, 9))
+        first, count, column, start = arguments[5:9]
+        factors_at = _Columns(w, column, width)
 
-        def multiply(whole):
+        def multiply(whole, fit):
             addresses, sums = [], []
             for r in range(ROWS):
                 exists = builder.icmp_signed("<", _INDEX(r), count)
@@ -129,7 +192,7 @@ def _convolve_tile(typing, vectors, feats, weight, source, target, first, count,
             ):
                 for j in range(UNROLL):
                     here = w.address(builder.add(at, _INDEX(j)), column)
-                    factors = [w.load(here, i) for i in range(width)]
+                    factors = factors_at.load(here, fit)
                     for r in range(ROWS):
                         number = x.spread(builder.gep(addresses[r], [at]), j)
                         for i in range(width):
@@ -138,15 +201,16 @@ def _convolve_tile(typing, vectors, feats, weight, source, target, first, count,
                 exists = builder.icmp_signed("<", _INDEX(r), count)
                 with contextlib.nullcontext() if whole else builder.if_then(exists):
                     place = builder.add(first, _INDEX(r))
-                    there = y.address(_row(context, builder, kinds[4], arguments[4], place), column)
+                    row = builder.sub(_row(context, builder, kinds[4], arguments[4], place), start)
+                    there = y.address(row, column)
                     for i in range(width):
                         y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
 
-        with builder.if_else(builder.icmp_signed("==", count, _INDEX(ROWS))) as (whole, rest):
-            with whole:
-                multiply(True)
-            with rest:
-                multiply(False)
+        _twice(
+            builder,
+            builder.icmp_signed("==", count, _INDEX(ROWS)),
+            lambda whole: _twice(builder, factors_at.fit, lambda fit: multiply(whole, fit)),
+        )
         return context.get_dummy_value()
 
     return signature, generate
@@ -165,19 +229,23 @@ def _gradient_tile(typing, vectors, height, feats, grad, source, target, first, 
         width, height = kinds[0].literal_value, kinds[1].literal_value
         x, g, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (2, 3, 10))
         first, last, row, column = arguments[6:10]
-        sums = [[x.zero() for _ in range(width)] for _ in range(height)]
-        with cgutils.for_range_slice(builder, first, last, _INDEX(1), intp=_INDEX) as (p, _):
-            left = x.address(_row(context, builder, kinds[4], arguments[4], p), row)
-            right = g.address(_row(context, builder, kinds[5], arguments[5], p), column)
-            factors = [g.load(right, i) for i in range(width)]
+        factors_at, sums_at = _Columns(g, column, width), _Columns(y, column, width)
+
+        def multiply(fit):
+            sums = [[x.zero() for _ in range(width)] for _ in range(height)]
+            with cgutils.for_range_slice(builder, first, last, _INDEX(1), intp=_INDEX) as (p, _):
+                left = x.address(_row(context, builder, kinds[4], arguments[4], p), row)
+                right = g.address(_row(context, builder, kinds[5], arguments[5], p), column)
+                factors = factors_at.load(right, fit)
+                for r in range(height):
+                    number = x.spread(left, r)
+                    for i in range(width):
+                        _add_product(builder, sums[r][i], number, factors[i])
             for r in range(height):
-                number = x.spread(left, r)
-                for i in range(width):
-                    _add_product(builder, sums[r][i], number, factors[i])
-        for r in range(height):
-            there = y.address(builder.add(row, _INDEX(r)), column)
-            for i in range(width):
-                y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
+                there = y.address(builder.add(row, _INDEX(r)), column)
+                sums_at.add([builder.load(total) for total in sums[r]], there, fit)
+
+        _twice(builder, sums_at.fit, multiply)
         return context.get_dummy_value()
 
     return signature, generate
@@ -211,7 +279,7 @@ def block_starts(target, splits, block, blocks):
 def convolve(start, threads, feats, weight, source, target, starts, block, out):
     """Set all rows to their sums of ``feats[source] @ weight[k]``, block by block.
 
-    The columns of ``weight`` and ``out`` are whole vectors, those of ``feats`` multiples of ``UNROLL``.
+    The columns of ``feats`` are multiples of ``UNROLL``.
     """
     blocks = starts.shape[0] - 1
     in_parallel(start, threads, blocks, convolve_block, (feats, weight, source, target, starts, block, out))
@@ -219,32 +287,50 @@ def convolve(start, threads, feats, weight, source, target, starts, block, out):
 
 @numba.njit(cache=True, nogil=True)
 def convolve_block(b, feats, weight, source, target, starts, block, out):
-    """Set the rows of one block: they, and the inputs next to them, stay in the cache for all offsets."""
-    lanes = VECTOR_BYTES // out.itemsize
-    out[b * block : (b + 1) * block] = 0
+    """Set the rows of one block: they, and the inputs next to them, stay in the cache for all offsets.
+
+    Rows that are no whole vectors are summed up in longer ones, where none lies across two cache lines.
+    """
+    lanes, start = VECTOR_BYTES // out.itemsize, b * block
+    rows = out[start : start + block]
+    sums = _aligned(rows) if out.shape[1] % lanes else rows
+    sums[:] = 0
     for k in range(weight.shape[0]):
         first, last, matrix = starts[b, k], starts[b + 1, k], weight[k]
         column = 0
         while column < out.shape[1]:
-            vectors = _vectors_at_once((out.shape[1] - column) // lanes)
+            vectors = _vectors_at_once(out.shape[1] - column, lanes)
             for p in range(first, last, ROWS):
                 count = min(ROWS, last - p)
                 if column == 0 and p + _AHEAD + ROWS <= source.shape[0]:
                     _fetch_rows(feats, source, p + _AHEAD)
                 if vectors == 3:
-                    _convolve_tile(3, feats, matrix, source, target, p, count, column, out)
+                    _convolve_tile(3, feats, matrix, source, target, p, count, column, start, sums)
                 elif vectors == 2:
-                    _convolve_tile(2, feats, matrix, source, target, p, count, column, out)
+                    _convolve_tile(2, feats, matrix, source, target, p, count, column, start, sums)
                 else:
-                    _convolve_tile(1, feats, matrix, source, target, p, count, column, out)
+                    _convolve_tile(1, feats, matrix, source, target, p, count, column, start, sums)
             column += vectors * lanes
+    if sums.shape[1] > rows.shape[1]:
+        rows[:] = sums[:, : rows.shape[1]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _aligned(like):
+    """Return a matrix of as many rows, each of them whole vectors that begin with a cache line."""
+    lanes = VECTOR_BYTES // like.itemsize
+    columns = (like.shape[1] + lanes - 1) // lanes * lanes
+    size = like.shape[0] * columns
+    raw = np.empty(size + lanes, like.dtype)
+    skipped = -raw.ctypes.data % VECTOR_BYTES // like.itemsize
+    return raw[skipped : skipped + size].reshape(like.shape[0], columns)
 
 
 @numba.njit(cache=True, nogil=True)
 def weight_gradient(start, threads, feats, grad, source, target, starts, out):
     """Set ``out[k]`` to the sum of ``feats[source]^T @ grad[target]``.
 
-    The columns of ``feats`` are multiples of ``ROWS``, those of ``grad`` whole vectors.
+    The columns of ``feats`` are multiples of ``UNROLL``.
     """
     in_parallel(
         start, threads, threads, weight_gradient_part, (feats, grad, source, target, starts, threads, out)
@@ -269,27 +355,41 @@ def weight_gradient_part(part, feats, grad, source, target, starts, parts, out):
                     _fetch_rows(grad, target, p)
                 column = 0
                 while column < grad.shape[1]:
-                    vectors = _vectors_at_once((grad.shape[1] - column) // lanes)
+                    vectors = _vectors_at_once(grad.shape[1] - column, lanes)
                     row = 0
                     while row < feats.shape[1]:
-                        tall = vectors == 1 and row + _TALL <= feats.shape[1]
-                        if vectors == 3:
-                            _gradient_tile(
-                                3, ROWS, feats, grad, source, target, first, last, row, column, total
-                            )
-                        elif vectors == 2:
-                            _gradient_tile(
-                                2, ROWS, feats, grad, source, target, first, last, row, column, total
-                            )
-                        elif tall:
+                        left = feats.shape[1] - row
+                        height = _TALL if vectors == 1 and left >= _TALL else ROWS if left >= ROWS else UNROLL
+                        if height == _TALL:
                             _gradient_tile(
                                 1, _TALL, feats, grad, source, target, first, last, row, column, total
                             )
+                        elif height == ROWS:
+                            if vectors == 3:
+                                _gradient_tile(
+                                    3, ROWS, feats, grad, source, target, first, last, row, column, total
+                                )
+                            elif vectors == 2:
+                                _gradient_tile(
+                                    2, ROWS, feats, grad, source, target, first, last, row, column, total
+                                )
+                            else:
+                                _gradient_tile(
+                                    1, ROWS, feats, grad, source, target, first, last, row, column, total
+                                )
+                        elif vectors == 3:
+                            _gradient_tile(
+                                3, UNROLL, feats, grad, source, target, first, last, row, column, total
+                            )
+                        elif vectors == 2:
+                            _gradient_tile(
+                                2, UNROLL, feats, grad, source, target, first, last, row, column, total
+                            )
                         else:
                             _gradient_tile(
-                                1, ROWS, feats, grad, source, target, first, last, row, column, total
+                                1, UNROLL, feats, grad, source, target, first, last, row, column, total
                             )
-                        row += _TALL if tall else ROWS
+                        row += height
                     column += vectors * lanes
 
 
@@ -305,6 +405,7 @@ def _deal(counts, parts):
 
 
 @numba.njit(cache=True, nogil=True)
-def _vectors_at_once(left):
-    """Up to three; four are two and two."""
+def _vectors_at_once(columns, lanes):
+    """Vectors that hold these columns, up to three of them; four are two and two."""
+    left = (columns + lanes - 1) // lanes
     return min(left, 2) if left < 3 or left == 4 else 3

@@ -65,31 +65,30 @@ class NumbaEngine(TorchEngine):
         """Sum over the offsets, one block of output rows after the other."""
         if feats.dtype not in _COMPILED:
             return super().convolve(feats, weight, pairs, n_target, centre)
-        n_out = weight.shape[2]
-        feats = _pad_columns(feats, _kernels.UNROLL)
-        weight = _pad_columns(weight, _kernels.VECTOR_BYTES // weight.itemsize)
-        if feats.shape[1] > weight.shape[1]:
-            weight = nn.functional.pad(weight, (0, 0, 0, feats.shape[1] - weight.shape[1]))
+        if missing := _missing(feats):
+            feats, weight = (
+                nn.functional.pad(feats, (0, missing)),
+                nn.functional.pad(weight, (0, 0, 0, missing)),
+            )
         starts, block = _blocks(pairs, n_target)
         arrays = _arrays(feats, weight, *pairs[:2])
         result = empty_rows(n_target, weight.shape[2], arrays[0].dtype)
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
         _kernels.convolve(parallel(), threads, *arrays, starts, block, result)
-        return torch.from_numpy(result)[:, :n_out].contiguous()
+        return torch.from_numpy(result)
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
         """Sum over the pairs, one block of output rows after the other."""
         if feats.dtype not in _COMPILED:
             return super().weight_gradient(feats, grad, pairs, centre)
-        n_in, n_out = feats.shape[1], grad.shape[1]
-        feats = _pad_columns(feats, _kernels.ROWS)
-        grad = _pad_columns(grad, _kernels.VECTOR_BYTES // grad.itemsize)
+        n_in = feats.shape[1]
+        feats = nn.functional.pad(feats, (0, missing)) if (missing := _missing(feats)) else feats
         out = feats.new_empty(len(pairs.splits) - 1, feats.shape[1], grad.shape[1])
         starts, _ = _blocks(pairs, len(grad))
         arrays, result = _arrays(feats, grad, *pairs[:2]), out.numpy()
         threads = threads_for(len(pairs.source), _PAIRS_PER_THREAD)
         _kernels.weight_gradient(parallel(), threads, *arrays, starts, result)
-        return out[:, :n_in, :n_out].contiguous()
+        return out[:, :n_in].contiguous()
 
 
 def _keys(coords: Tensor, box: Box) -> tuple[_Array, bool]:
@@ -146,10 +145,9 @@ def _arrays(*tensors: Tensor) -> list[Any]:
     return [t.detach().contiguous().numpy() for t in tensors]
 
 
-def _pad_columns(matrix: Tensor, multiple: int) -> Tensor:
-    """Append columns of zeros up to a multiple: the compiled loops know whole vectors only."""
-    missing = -matrix.shape[-1] % multiple
-    return nn.functional.pad(matrix, (0, missing)) if missing else matrix
+def _missing(feats: Tensor) -> int:
+    """Columns of zeros that make the compiled loops over the input columns come out even."""
+    return -feats.shape[1] % _kernels.UNROLL
 
 
 engine = NumbaEngine()
