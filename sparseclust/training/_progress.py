@@ -32,6 +32,8 @@ class BudgetProgressBar(lightning.callbacks.ProgressBar):
         """Open the bar where the budget stands."""
         self._bar = require("tqdm", extra="train").tqdm(
             total=1.0,
+            # What an earlier run has done took none of this one's time.
+            initial=self.schedule.progress(trainer.global_step),
             desc="train",
             bar_format=_FORMAT,
             disable=not getattr(self, "_enabled", True),

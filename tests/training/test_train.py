@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+import tqdm
 from lightning.pytorch import Callback
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
@@ -226,3 +227,18 @@ def test_batches_are_the_same_for_any_number_of_workers(events):
 def test_a_log_is_not_flooded_by_the_progress_bar(tmp_path, events, capfd):
     _train(tmp_path, events, steps=30)
     assert capfd.readouterr().err.count("spent") <= 4
+
+
+def test_what_is_left_after_a_resume_counts_this_run_alone(tmp_path, events, monkeypatch):
+    bars = []
+
+    class Bar(tqdm.tqdm):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            bars.append(self)
+
+    monkeypatch.setattr(tqdm, "tqdm", Bar)
+    _train(tmp_path, events, steps=3)
+    _train(tmp_path, events, steps=12, resume=True)
+    assert [bar.initial for bar in bars] == [0.0, 0.25]  # tqdm's rate is that of n - initial
+    assert bars[1].n == 1.0
