@@ -31,15 +31,19 @@ class WeightAverage(lightning.callbacks.WeightAveraging):
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be at least 0 and less than 1, got {decay}")
-        super().__init__(avg_fn=self._follow)
+        super().__init__(multi_avg_fn=self._follow)
         self.decay = decay
         self._in_use = False
 
-    def _follow(self, average: torch.Tensor, current: torch.Tensor, n: torch.Tensor | int) -> torch.Tensor:
-        if not average.is_floating_point():
-            return current
-        keep = min(self.decay, (1 + int(n)) / (10 + int(n)))
-        return torch.lerp(current, average, keep)
+    def _follow(
+        self, averages: list[torch.Tensor], currents: list[torch.Tensor], n: torch.Tensor | int
+    ) -> None:
+        """Move tensors of one type towards those of this step; counters are taken over."""
+        if averages[0].is_floating_point():
+            keep = min(self.decay, (1 + int(n)) / (10 + int(n)))
+            torch._foreach_lerp_(averages, currents, 1 - keep)
+        else:
+            torch._foreach_copy_(averages, currents)
 
     def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Put the averaged weights in."""

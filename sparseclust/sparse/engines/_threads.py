@@ -27,7 +27,12 @@ def parallel() -> int:
     our own would have to share the cores with them, so these are used where they can be had.
     """
     # OpenMP's threads do not survive a fork, and torch waits for them forever.
-    start = _openmp() if os.getpid() == _IMPORTED_IN else None
+    return _address(forked=os.getpid() != _IMPORTED_IN)
+
+
+@functools.cache
+def _address(*, forked: bool) -> int:
+    start = None if forked else _openmp()
     return ctypes.cast(_in_own_threads if start is None else start, ctypes.c_void_p).value or 0
 
 
