@@ -35,8 +35,7 @@ def sparse_conv(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     Notes
     -----
     Costs ``2 * pairs * in * out`` operations; each gradient costs the same. Under autocast both arguments
-    are cast to the autocast type. Half types are multiplied in that type, and summed over the offsets in
-    float32.
+    are cast to the autocast type. Half types are summed over the offsets in float32.
 
     Examples
     --------

@@ -60,6 +60,23 @@ def test_any_number_of_voxels(make_coords, n, in_order):
     check(submanifold_map(coords, 3), 5, 18, torch.float32)
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_half_types_are_rounded_once(make_coords, half):
+    kernel_map = submanifold_map(make_coords(3, fill=0.9), 3)
+    feats = torch.randn(kernel_map.n_source, 8).to(half)
+    weight = torch.randn(27, 8, 20).to(half)
+    found = results(feats, weight, kernel_map, "numba")
+    # The gradient of the output is rounded on its way in.
+    upper = torch.linspace(-1, 1, found[0].numel(), dtype=half).view_as(found[0]).double()
+    feats, weight = feats.double().requires_grad_(), weight.double().requires_grad_()
+    with use_engine("torch"):
+        exact = sparse_conv(feats, weight, kernel_map)
+        (exact * upper).sum().backward()
+    for one, other in zip(found, (exact, feats.grad, weight.grad), strict=True):
+        assert one.dtype == half
+        torch.testing.assert_close(one.double(), other, rtol=torch.finfo(half).eps / 2, atol=1e-4)
+
+
 def test_a_long_sum_keeps_its_digits():
     coords = torch.stack([torch.zeros(200_000), torch.arange(200_000)], dim=1).int()
     feats = torch.ones(len(coords), 1) + 1 / 3

