@@ -25,8 +25,7 @@ class NetworkStage(ChainStage):
 
     def __init__(self, name: str, model: BranchedNet, inputs: VoxelInputs, classes: tuple[int, ...]) -> None:
         super().__init__(name)
-        outputs = (output for branch in model.branches.values() for output in branch.outputs)
-        self.provides = frozenset({"filter_index", "filter_shapes", *outputs})
+        self.provides = frozenset({"filter_index", "filter_shapes", *model.outputs})
         self.model = model
         self.inputs = inputs
         self.classes = classes

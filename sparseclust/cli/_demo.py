@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 
@@ -13,7 +13,7 @@ from sparseclust.cli._tables import HEADERS, WEIGHTING, comparison_rows, format_
 from sparseclust.cli._train import train as train_network
 from sparseclust.clustering import GaussianKernelClusterer
 from sparseclust.data import Event, open_events
-from sparseclust.models import Branch, BranchedNet, create_model
+from sparseclust.models import BranchedNet, create_model
 from sparseclust.pipeline import Prediction, Predictor
 from sparseclust.training import Scorer, dbscan_labels, evaluate
 from sparseclust.vis import plot_comparison
@@ -96,7 +96,7 @@ def demo(
         else (f"The network that comes with the library as {_SHIPPED}, trained on other simulated events.")
     )
     page = output / "report.html"
-    note = _ABOUT.format(network=about, embeddings=_EMBEDDINGS if "embeddings" in _outputs(trained) else "")
+    note = _ABOUT.format(network=about, embeddings=_EMBEDDINGS if _has_embeddings(trained) else "")
     write_comparison(page, title="sparseclust demo", scores=scores, events=report, notes=[note])
     _picture(output / "event.png", predictions[0])
     print(f"report: {page.resolve()}")
@@ -145,7 +145,7 @@ def _scores(trained: Predictor, predictions: Sequence[Prediction], seed: int) ->
     events = [p.event for p in predictions]
     inputs = trained.inputs
     others = {"untrained": Predictor(_untrained(trained, seed), trained.clusterer, inputs=inputs)}
-    if "embeddings" in _outputs(trained):
+    if _has_embeddings(trained):
         embeddings = GaussianKernelClusterer(seed_threshold=0.5, leftover="nearest")
         others = {"embeddings alone": Predictor(trained.model, embeddings, inputs=inputs), **others}
     scores = evaluate(predictions)
@@ -156,10 +156,9 @@ def _scores(trained: Predictor, predictions: Sequence[Prediction], seed: int) ->
     }
 
 
-def _outputs(trained: Predictor) -> list[str]:
-    """Names of what the network gives."""
+def _has_embeddings(trained: Predictor) -> bool:
     assert isinstance(trained.model, BranchedNet)
-    return [name for branch in trained.model.branches.values() for name in cast(Branch, branch).outputs]
+    return "embeddings" in trained.model.outputs
 
 
 def _untrained(trained: Predictor, seed: int) -> torch.nn.Module:

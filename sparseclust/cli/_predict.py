@@ -74,7 +74,7 @@ def predict(
         Average the scores of edges over as many symmetries of the volume (up to 48): a little better, and the
         network runs as often.
     embeddings
-        Store the embeddings as well.
+        Store the embeddings as well; of a model that scores edges also margins and seediness.
     overwrite
         Replace files of predictions by another model or with other options.
     """

@@ -1,6 +1,6 @@
 """One encoder, several decoders, several heads on each."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -105,13 +105,22 @@ class BranchedNet(nn.Module):
         self.encoder = cast(nn.Module, encoder)
         self.branches = nn.ModuleDict(branches)
 
-    def forward(self, x: SparseTensor, pairs: Tensor | None = None) -> dict[str, Tensor]:
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs of all branches."""
+        return [name for branch in self.branches.values() for name in cast(Branch, branch).outputs]
+
+    def forward(
+        self, x: SparseTensor, pairs: Tensor | None = None, *, only: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
         """Return all outputs by name: one row per voxel in the order of ``x``, or one per edge.
 
-        ``pairs`` (2, m) int64 are rows of voxels that edge heads score beside those that touch.
+        ``pairs`` (2, m) int64 are rows of voxels that edge heads score beside those that touch. ``only``:
+        branches that give none of these outputs are not run.
         """
         pyramid = self.encoder(x)
         outputs: dict[str, Tensor] = {}
         for branch in self.branches.values():
-            outputs.update(branch(pyramid, pairs))
+            if only is None or not set(only).isdisjoint(cast(Branch, branch).outputs):
+                outputs.update(branch(pyramid, pairs))
         return outputs

@@ -1,6 +1,6 @@
 """Network outputs to labels, whichever clusterer makes them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelCluster
 from sparseclust.clustering import refine as repaired
 from sparseclust.data import Batch
 
+PER_EDGE = ("edges", "affinity")
 Clusterer = GaussianKernelClusterer | AffinityGraphClusterer
 _KINDS: Mapping[str, type[Clusterer]] = {
     "GaussianKernelClusterer": GaussianKernelClusterer,
@@ -28,7 +29,9 @@ class Labelled(NamedTuple):
     affinity: npt.NDArray[np.float32] | None = None
 
 
-def network_outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+def network_outputs(
+    model: nn.Module, batch: Batch, *, only: Collection[str] | None = None
+) -> dict[str, Tensor]:
     """Run a network on a batch; one that judges gaps is given the bridges between the pieces of each group.
 
     Parameters
@@ -37,6 +40,9 @@ def network_outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         With an attribute ``bridge_radius`` above 0 it is called with ``pairs`` too, as a
         :class:`~sparseclust.models.BranchedNet`.
     batch : Batch
+    only : collection of str, optional
+        Outputs that are needed. A network whose attribute ``outputs`` names them all is called with them, and
+        may leave out the rest.
 
     Returns
     -------
@@ -44,7 +50,9 @@ def network_outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         What the network returned.
     """
     radius = getattr(model, "bridge_radius", 0.0)
-    arguments = {"pairs": bridges(batch, radius)} if radius else {}
+    arguments: dict[str, Any] = {"pairs": bridges(batch, radius)} if radius else {}
+    if only is not None and set(only) <= set(getattr(model, "outputs", ())):
+        arguments["only"] = only
     outputs: dict[str, Tensor] = model(batch.tensor, **arguments)
     return outputs
 
@@ -92,13 +100,18 @@ def assemble(
     return label_batch(clusterer, outputs, batch, refine=refine).labels
 
 
+def needed_outputs(clusterer: Clusterer) -> tuple[str, ...]:
+    """Name the outputs of a network that a clusterer reads."""
+    graph = isinstance(clusterer, AffinityGraphClusterer)
+    return PER_EDGE if graph else ("embeddings", "margins", "seediness")
+
+
 def label_batch(
     clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, *, refine: bool = False
 ) -> Labelled:
     """Do the work of :func:`assemble`; what an affinity graph was made of comes along."""
-    graph = isinstance(clusterer, AffinityGraphClusterer)
     check_refine(clusterer, refine)
-    needed = ("edges", "affinity") if graph else ("embeddings", "margins", "seediness")
+    needed = needed_outputs(clusterer)
     missing = [name for name in needed if name not in outputs]
     if missing:
         raise ValueError(

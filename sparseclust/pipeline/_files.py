@@ -4,10 +4,14 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from sparseclust.data import Event, write_events
 from sparseclust.pipeline._prediction import Prediction
 
-_SAVED_OUTPUTS = ("margins", "seediness")
+_SAVED = ("margins", "seediness")
+WITH_EMBEDDINGS = (*_SAVED, "embeddings")
 
 
 def write_predictions(
@@ -23,7 +27,7 @@ def write_predictions(
     ----------
     path : path
         File to write. :class:`sparseclust.data.EventStore` reads it back: the events as they were
-        given, rows in the input's order, with the column ``extra["label"]`` and, where the network has
+        given, rows in the input's order, with the column ``extra["label"]`` and, where the predictions hold
         them, ``extra["margins"]`` and ``extra["seediness"]``; ``extra["class"]`` is the semantic class that a
         classifier gave.
     predictions : iterable of Prediction
@@ -31,14 +35,18 @@ def write_predictions(
     attrs : mapping, optional
         Attributes of the file, e.g. where model and events came from.
     embeddings : bool
-        Store the embeddings too, as ``extra["embeddings"]``.
+        Store the embeddings too, as ``extra["embeddings"]``; see ``outputs`` of :class:`Predictor`.
 
     Returns
     -------
     int
         Number of events written.
+
+    Raises
+    ------
+    ValueError
+        If embeddings are to be stored, and a prediction holds none.
     """
-    saved = (*_SAVED_OUTPUTS, "embeddings") if embeddings else _SAVED_OUTPUTS
     labelled = (
         Event(
             p.event.coords,
@@ -49,9 +57,18 @@ def write_predictions(
                 **p.event.extra,
                 "label": p.labels,
                 **({} if p.semantic is None else {"class": p.semantic}),
-                **{k: p.outputs[k] for k in saved if k in p.outputs},
+                **_outputs(p, embeddings=embeddings),
             },
         )
         for p in predictions
     )
     return write_events(path, labelled, attrs={"content": "predictions", **(attrs or {})})
+
+
+def _outputs(prediction: Prediction, *, embeddings: bool) -> dict[str, npt.NDArray[np.float32]]:
+    if embeddings and "embeddings" not in prediction.outputs:
+        raise ValueError(
+            "a prediction holds no embeddings to be stored; ask for them: Predictor(outputs=['embeddings'])"
+        )
+    saved = WITH_EMBEDDINGS if embeddings else _SAVED
+    return {name: prediction.outputs[name] for name in saved if name in prediction.outputs}

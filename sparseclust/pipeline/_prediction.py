@@ -25,6 +25,7 @@ class Prediction:
         particle, because no cluster claims the voxel or its class is not clustered.
     outputs : mapping of str to (n, ...) float32
         The network's outputs per voxel, aligned likewise; ``nan`` for voxels that the network did not see.
+        Those that the clusterer reads, and those that the predictor was asked for.
     edges : (2, m) int64, optional
         Pairs of rows that an affinity graph joins or not: touching voxels of one class.
     affinity : (m,) float32, optional

@@ -18,12 +18,14 @@ from torch import Tensor
 
 from sparseclust.data import Batch, Event, SemanticClass, VoxelInputs, collate_events
 from sparseclust.pipeline._assemble import (
+    PER_EDGE,
     Clusterer,
     Labelled,
     check_refine,
     clusterer_from_dict,
     clusterer_to_dict,
     label_batch,
+    needed_outputs,
     network_outputs,
 )
 from sparseclust.pipeline._classifier import SemanticClassifier
@@ -32,7 +34,6 @@ from sparseclust.pipeline._prediction import Prediction, Seen, per_event
 from sparseclust.pipeline._views import averaged, other_views
 from sparseclust.pipeline._workers import LabelPool
 
-PER_EDGE = ("edges", "affinity")
 STAGES = ("read", "collate", "network", "cluster")
 PARTICLE_CLASSES = (SemanticClass.SHOWER, SemanticClass.TRACK, SemanticClass.MICHEL, SemanticClass.DELTA)
 _PRECISIONS = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -75,6 +76,9 @@ class Predictor:
     views : int
         Average the scores of edges over as many symmetries of the volume, at most 48 in three dimensions: a
         little better, and the network runs as often. 1: the events as they are.
+    outputs : sequence of str
+        Outputs per voxel that predictions hold beside those that the clusterer reads. Branches of a
+        :class:`~sparseclust.models.BranchedNet` that give neither are not run.
 
     Attributes
     ----------
@@ -87,7 +91,8 @@ class Predictor:
     Raises
     ------
     ValueError
-        If an option is unknown or out of range, or ``refine`` is asked for beside an affinity graph.
+        If an option is unknown or out of range, or ``refine`` is asked for beside an affinity graph; on
+        prediction, if the network does not give what is asked for.
 
     Notes
     -----
@@ -122,6 +127,7 @@ class Predictor:
         precision: str | None = None,
         refine: bool = False,
         views: int = 1,
+        outputs: Sequence[str] = (),
     ) -> None:
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {list(_PRECISIONS)}, got {precision!r}")
@@ -137,6 +143,7 @@ class Predictor:
         self.precision = precision
         self.refine = refine
         self.views = views
+        self.outputs = tuple(outputs)
         self.classifier: SemanticClassifier | None = None
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
@@ -210,22 +217,28 @@ class Predictor:
                 seen = [Seen(e, self.classes, classified=c) for e, c in zip(events, classified)]
             batch = collate_events([s.event for s in seen], inputs=self.inputs).to(self.device)
         training = self.model.training
-        self.model.eval()
+        if any(module.training for module in self.model.modules()):  # which costs less than to set them all
+            self.model.eval()
         try:
             with self._stage("network"), torch.inference_mode(), self._autocast():
                 outputs = self._outputs(seen, batch)
                 # Here, so that a GPU is waited for in the stage that it works for.
                 arrays = {k: v.float().cpu().numpy() for k, v in outputs.items() if k not in PER_EDGE}
         finally:
-            self.model.train(training)
+            if training:
+                self.model.train()
         return _Outputs(seen, batch, outputs, arrays)
 
     def _outputs(self, seen: Sequence[Seen], batch: Batch) -> dict[str, Tensor]:
-        outputs = network_outputs(self.model, batch)
+        outputs = network_outputs(self.model, batch, only={*needed_outputs(self.clusterer), *self.outputs})
+        if missing := [name for name in self.outputs if name not in outputs]:
+            raise ValueError(f"predictions are to hold {missing}, the network gives {sorted(outputs)}")
         if self.views == 1 or not seen:
             return outputs
         views = (
-            network_outputs(self.model, collate_events(events, inputs=self.inputs).to(self.device))
+            network_outputs(
+                self.model, collate_events(events, inputs=self.inputs).to(self.device), only=PER_EDGE
+            )
             for events in other_views([s.event for s in seen], self.views, size=self.inputs.spatial_size)
         )
         return averaged(outputs, views, len(batch.tensor))
@@ -280,6 +293,7 @@ class Predictor:
         precision: str | None = None,
         refine: bool | None = None,
         views: int = 1,
+        outputs: Sequence[str] = (),
     ) -> Self:
         """Read a file that :meth:`save` wrote, or take a model that comes with the library.
 
@@ -289,7 +303,7 @@ class Predictor:
             File (``sparseclust train`` leaves one as ``model.pt``), or a name from :func:`list_pretrained`.
         model : torch.nn.Module, optional
             Put the weights into this network, which the file need not know how to build.
-        batch_size, device, precision, views
+        batch_size, device, precision, views, outputs
             As for the class.
         refine : bool, optional
             As for the class; by default as the file says.
@@ -317,4 +331,5 @@ class Predictor:
             precision=precision,
             refine=content.get("refine", False) if refine is None else refine,
             views=views,
+            outputs=outputs,
         )

@@ -1,5 +1,6 @@
 """Predictions of files: each finished once, the same bytes however often it was interrupted."""
 
+import copy
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from sparseclust._lock import exclusive
 from sparseclust._version import __version__
 from sparseclust.data import EventStore, open_events
 from sparseclust.pipeline._assemble import clusterer_to_dict
-from sparseclust.pipeline._files import write_predictions
+from sparseclust.pipeline._files import WITH_EMBEDDINGS, write_predictions
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import Predictor
 
@@ -69,7 +70,7 @@ def predict_file(
     label : str
         See :class:`sparseclust.data.PilarnetFile`.
     embeddings : bool
-        Store the embeddings too.
+        Store the embeddings, margins and seediness too where the clusterer reads others.
     workers : int
         See :meth:`Predictor.predict`.
     overwrite : bool
@@ -86,7 +87,7 @@ def predict_file(
     Raises
     ------
     ValueError
-        If the events cannot be read.
+        If the events cannot be read, or the network does not give what is to be stored.
     FileExistsError
         If ``target`` is something else, or predictions of other events, by another model, with other options
         or of another release; or if another process is writing it.
@@ -119,6 +120,9 @@ def predict_file(
         }
         if _is_finished(path, origin, replace=overwrite):
             return PredictedFile(path, len(events), False, {})
+        if embeddings:
+            predictor = copy.copy(predictor)
+            predictor.outputs = (*predictor.outputs, *WITH_EMBEDDINGS)
         before, begin = dict(predictor.seconds), time.perf_counter()
         labelled = _counted(predictor.predict(events, workers=workers), advance)
         n = write_predictions(path, labelled, attrs={**attrs, ORIGIN: origin}, embeddings=embeddings)

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sparseclust.backbones import UResNetDecoder, UResNetEncoder
 from sparseclust.models import BranchedNet
-from sparseclust.pipeline._predictor import PER_EDGE
+from sparseclust.pipeline._assemble import PER_EDGE
 from sparseclust.sparse import SparseTensor, SubmanifoldConv
 
 
@@ -72,6 +72,7 @@ class TiledNetwork(nn.Module):
         self.model = model
         self.voxels = voxels
         self.bridge_radius: float = getattr(model, "bridge_radius", 0.0)
+        self.outputs: tuple[str, ...] = tuple(getattr(model, "outputs", ()))
         longest = max(1, math.ceil(self.bridge_radius))
         self.overlap = _reach(model) + longest if overlap is None else overlap
         if voxels < 1 or self.overlap < longest:
@@ -80,14 +81,16 @@ class TiledNetwork(nn.Module):
                 f"and {overlap}"
             )
 
-    def forward(self, x: SparseTensor, pairs: Tensor | None = None) -> dict[str, Tensor]:
-        """Return all outputs by name, rows as in ``x``; ``pairs`` as for the model."""
+    def forward(self, x: SparseTensor, pairs: Tensor | None = None, **options: Any) -> dict[str, Tensor]:
+        """Return the outputs by name, rows as in ``x``; ``pairs`` and options as for the model."""
         if len(x) <= self.voxels:
-            return self._shown(x, pairs)
+            return self._shown(x, pairs, options)
         outputs: dict[str, Tensor] = {}
         edges: dict[str, list[Tensor]] = {}
         for tile in self._tiles(x.coords):
-            found = self._shown(x.select(tile.rows), None if pairs is None else tile.own(pairs, len(x)))
+            found = self._shown(
+                x.select(tile.rows), None if pairs is None else tile.own(pairs, len(x)), options
+            )
             if "edges" in found:
                 own = tile.core[found["edges"][1]]
                 found["edges"] = tile.rows[found["edges"]]
@@ -104,8 +107,9 @@ class TiledNetwork(nn.Module):
         """Show the arguments."""
         return f"voxels={self.voxels}, overlap={self.overlap}"
 
-    def _shown(self, x: SparseTensor, pairs: Tensor | None) -> dict[str, Tensor]:
-        outputs: dict[str, Tensor] = self.model(x) if pairs is None else self.model(x, pairs=pairs)
+    def _shown(self, x: SparseTensor, pairs: Tensor | None, options: dict[str, Any]) -> dict[str, Tensor]:
+        options = options if pairs is None else {**options, "pairs": pairs}
+        outputs: dict[str, Tensor] = self.model(x, **options)
         return outputs
 
     def _tiles(self, coords: Tensor) -> Iterator["_Tile"]:

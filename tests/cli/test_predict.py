@@ -169,7 +169,8 @@ def test_another_model_does_not_replace_predictions(folder, tmp_path, capsys):
     assert "a.pred.h5: holds predictions of other options" in capsys.readouterr().err
     assert "embeddings" not in open_events(tmp_path / "a.pred.h5")[0].extra
     assert predict(folder, tmp_path, "--embeddings", "true", "--overwrite", "true", files=["a.h5"]) == 0
-    assert "embeddings" in open_events(tmp_path / "a.pred.h5")[0].extra
+    extra = open_events(tmp_path / "a.pred.h5")[0].extra
+    assert {"embeddings", "margins", "seediness"} <= set(extra)
 
 
 def test_tiles(folder, tmp_path):

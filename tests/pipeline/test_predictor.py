@@ -7,10 +7,11 @@ import torch
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer, neighbour_edges, refine
 from sparseclust.data import Event, EventStore, VoxelInputs, coalesce_event, collate_events
 from sparseclust.models import create_model, spice
-from sparseclust.pipeline import Predictor, assemble, write_predictions
+from sparseclust.pipeline import Predictor, TiledNetwork, assemble, write_predictions
 from sparseclust.testing import random_event
 
 SIZE = 64
+EMBEDDED = ("embeddings", "margins", "seediness")
 
 
 def _model(name="edge_spice"):
@@ -27,7 +28,7 @@ def _predictor(clusterer=None, **options):
 @pytest.fixture(params=["edges", "kernels"])
 def predictor(request):
     if request.param == "edges":
-        return _predictor()
+        return _predictor(outputs=EMBEDDED)
     return _predictor(GaussianKernelClusterer(leftover="nearest"))
 
 
@@ -277,13 +278,13 @@ def test_wrong_options(options):
 
 def test_bf16_runs(rng):
     event = random_event(rng, spatial_size=SIZE)
-    [p] = _predictor(precision="bf16").predict([event])
+    [p] = _predictor(precision="bf16", outputs=EMBEDDED).predict([event])
     assert np.isfinite(p.outputs["embeddings"]).all()
 
 
 def test_written_predictions_read_back(tmp_path, rng):
     events = [random_event(rng, spatial_size=SIZE) for _ in range(3)]
-    predictions = list(_predictor().predict(events))
+    predictions = list(_predictor(outputs=EMBEDDED).predict(events))
     path = tmp_path / "out.h5"
     assert write_predictions(path, predictions, attrs={"model": "x"}, embeddings=True) == 3
     stored = EventStore(path)
@@ -294,6 +295,63 @@ def test_written_predictions_read_back(tmp_path, rng):
         np.testing.assert_array_equal(event.instance, p.event.instance)
         np.testing.assert_array_equal(event.extra["label"], p.labels)
         np.testing.assert_array_equal(event.extra["embeddings"], p.outputs["embeddings"])
+
+
+def test_embeddings_that_predictions_lack_are_not_left_out_in_silence(tmp_path, rng):
+    predictions = _predictor().predict([random_event(rng, spatial_size=SIZE)])
+    with pytest.raises(ValueError, match=r"no embeddings .* Predictor\(outputs=\['embeddings'\]\)"):
+        write_predictions(tmp_path / "out.h5", predictions, embeddings=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize(
+    ("clusterer", "needed"),
+    [
+        (AffinityGraphClusterer(threshold=0.5), ["edges"]),
+        (GaussianKernelClusterer(0.3), ["embedding", "seediness"]),
+    ],
+)
+def test_branches_that_nobody_asks_for_are_not_run(rng, clusterer, needed, views, tiled):
+    if views > 1 and needed != ["edges"]:
+        pytest.skip("views are of edges")
+    events = [random_event(rng, spatial_size=SIZE) for _ in range(2)]
+    run = []
+    predictor = _predictor(clusterer, views=views)
+    for name, branch in predictor.model.branches.items():
+        branch.register_forward_hook(lambda *_, name=name: run.append(name))
+    if tiled:
+        predictor.model = TiledNetwork(predictor.model, voxels=10**4)
+    few = list(predictor.predict(events))
+    assert run == needed * views
+    predictor.outputs = EMBEDDED if needed == ["edges"] else ("affinity",)
+    every = list(predictor.predict(events))
+    assert run[len(needed) * views :] == ["embedding", "seediness", "edges"] + ["edges"] * (views - 1)
+    for a, b in zip(few, every, strict=True):
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert set(a.outputs) == (set() if needed == ["edges"] else set(EMBEDDED))
+        assert set(b.outputs) == set(EMBEDDED)
+
+
+def test_a_network_of_one_piece_runs_whole_and_keeps_what_it_gives(rng):
+    class Whole(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = _model()
+
+        def forward(self, x):
+            return self.model(x)
+
+    predictor = Predictor(Whole(), AffinityGraphClusterer(threshold=0.5), inputs=VoxelInputs(SIZE))
+    [p] = predictor.predict([random_event(rng, spatial_size=SIZE)])
+    assert set(p.outputs) == set(EMBEDDED)
+
+
+def test_outputs_that_the_network_does_not_give(rng):
+    predictor = _predictor(outputs=["embeddings", "charge"])
+    with pytest.raises(ValueError, match=r"to hold \['charge'\], the network gives \['affinity', "):
+        list(predictor.predict([random_event(rng, spatial_size=SIZE)]))
 
 
 def test_interrupted_writing_leaves_the_old_file(tmp_path, rng):

@@ -32,7 +32,7 @@ def make_predictor(clusterer, **options):
 
 
 def test_predictions_are_the_same_in_the_same_order(rng):
-    predictor = make_predictor(AffinityGraphClusterer(threshold=0.5))
+    predictor = make_predictor(AffinityGraphClusterer(threshold=0.5), outputs=["margins"])
     events = [random_event(rng, spatial_size=SIZE) for _ in range(9)]
     alone = list(predictor.predict(events))
     beside = list(predictor.predict(iter(events), workers=1))
