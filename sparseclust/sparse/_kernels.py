@@ -8,17 +8,16 @@ rather than for arithmetic, so numbers are fetched some sweeps before their turn
 import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from sparseclust.sparse.engines._kernels_parallel import in_parallel
+from sparseclust.sparse.engines._kernels_tiles import fetch
 
 _LANES = 256
 _BLOCK = 2**15  # numbers of one partial sum: the same for any number of threads, so the result is too
 _READ, _WRITE = 0, 1
 _AHEAD = 2  # sweeps between the one at work and the one that is fetched
-_LINE = 64  # bytes that come from memory at once
-_INDEX = ir.IntType(64)
 
 
 @intrinsic(prefer_literal=True)
@@ -29,14 +28,8 @@ def _fetch(typing, purpose, flat, first, count):
     def generate(context, builder, signature, arguments):
         kind = signature.args[1]
         data = context.make_array(kind)(context, builder, arguments[1]).data
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], function)
-        flags = flag(signature.args[0].literal_value), flag(3), flag(1)
-        start = builder.bitcast(builder.gep(data, [arguments[2]]), byte)
-        size = builder.mul(arguments[3], _INDEX(kind.dtype.bitwidth // 8))
-        with cgutils.for_range_slice(builder, _INDEX(0), size, _INDEX(_LINE), intp=_INDEX) as (at, _):
-            builder.call(prefetch, [builder.gep(start, [at]), *flags])
+        size = builder.mul(arguments[3], ir.IntType(64)(kind.dtype.bitwidth // 8))
+        fetch(builder, [builder.gep(data, [arguments[2]])], size, write=signature.args[0].literal_value)
         return context.get_dummy_value()
 
     return signature, generate

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sparseclust.sparse import sparse_conv, strided_map, submanifold_map, use_engine
-from sparseclust.sparse.engines import _kernels
+from sparseclust.sparse.engines import _kernels, _kernels_tiles
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
 CHANNELS = [
@@ -106,7 +106,7 @@ def test_nothing_outside_is_touched(make_coords, vectors, missing):
     kernel_map = submanifold_map(coords, 3)
     source, target, splits = (t.numpy() for t in (kernel_map.source, kernel_map.target, kernel_map.splits))
     # With columns missing the last vector of a row reaches into the next one.
-    n, n_out = len(coords), vectors * _kernels.VECTOR_BYTES // 4 - missing
+    n, n_out = len(coords), vectors * _kernels_tiles.VECTOR_BYTES // 4 - missing
     blocks = -(-n // 16)
     pairs = source, target, _kernels.block_starts(target, splits, 16, blocks)
     for n_in in (4, 8, 12, 24):

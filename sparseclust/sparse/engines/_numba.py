@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sparseclust.sparse.engines import _kernels, _kernels_maps
+from sparseclust.sparse.engines import _kernels, _kernels_maps, _kernels_tiles
 from sparseclust.sparse.engines._protocol import Pairs
 from sparseclust.sparse.engines._threads import empty_rows, parallel, threads_for
 from sparseclust.sparse.engines._torch import Box, TorchEngine, refuse_duplicates
@@ -152,7 +152,7 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 
 def _missing(feats: Tensor) -> int:
     """Columns of zeros that make the compiled loops over the input columns come out even."""
-    return -feats.shape[1] % _kernels.UNROLL
+    return -feats.shape[1] % _kernels_tiles.UNROLL
 
 
 engine = NumbaEngine()
