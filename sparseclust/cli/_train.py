@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -12,7 +12,7 @@ from sparseclust.cli._train_options import LossOptions, NetworkOptions
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import RandomSymmetry, SemanticClass, VoxelInputs, open_events
 from sparseclust.losses import EdgeAffinityLoss, SemanticLoss, SpatialEmbeddingLoss
-from sparseclust.models import BranchedNet, create_model
+from sparseclust.models import Branch, BranchedNet, create_model
 from sparseclust.pipeline import PARTICLE_CLASSES, Predictor, SemanticClassifier
 from sparseclust.training import (
     BudgetSchedule,
@@ -56,6 +56,7 @@ def train(
     patience: int | None = None,
     start: str | None = None,
     freeze: bool = False,
+    only: Literal["edges", "embeddings"] | None = None,
     workers: int = 1,
     seed: int = 0,
     accelerator: str = "auto",
@@ -100,6 +101,9 @@ def train(
         Size, network, inputs and clusterer are then those of the model, unless the network has more parts.
     freeze
         Leave those weights as they are, and train what the file does not have.
+    only
+        Train edges or embeddings alone: branches for the other are not run, which saves their time, and stay
+        as they are.
     workers
         Processes that read events.
     seed
@@ -145,7 +149,11 @@ def train(
                 raise ValueError(f"nothing to train: {start} has all weights, and --freeze keeps them")
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name in missing)
-    module: Any = _module(model, network, loss, learning_rate, start=start)
+    module: Any = _module(model, network, loss, learning_rate, start=start, only=only)
+    if only is not None:
+        for branch in model.branches.values():
+            if set(module.only).isdisjoint(cast(Branch, branch).outputs):
+                branch.requires_grad_(False)  # or several processes would wait for its gradients
     try:
         run_training(
             module,
@@ -186,10 +194,13 @@ def _module(
     learning_rate: float,
     *,
     start: str | None,
+    only: Literal["edges", "embeddings"] | None,
 ) -> SpatialEmbeddingModule | SemanticModule:
     weights = asdict(loss)
     class_weights = weights.pop("class_weights")
     if network.name == SEMANTIC:
+        if only is not None:
+            raise ValueError(f"--only is for networks of edges and embeddings, not for {SEMANTIC}")
         return SemanticModule(
             model, loss=SemanticLoss(class_weights=class_weights), learning_rate=learning_rate
         )
@@ -200,7 +211,8 @@ def _module(
         edge_loss=EdgeAffinityLoss(cut_weight=weights.pop("cut_weight"), kind=weights.pop("edge")),
         maximin_weight=weights.pop("maximin_weight"),
         loss=SpatialEmbeddingLoss(**weights),
-        clusterer=_clusterer(network.name, start),
+        clusterer=_clusterer("spice" if only == "embeddings" else network.name, start),
+        only=only,
         learning_rate=learning_rate,
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,6 +14,8 @@ from sparseclust.training._lightning import lightning
 from sparseclust.training._metrics import PartitionMetric
 from sparseclust.training._optimizer import adamw
 from sparseclust.training._shares import cluster_weight, edge_weight, share_of_mean
+
+_ALONE = {"edges": ("edges", "affinity"), "embeddings": ("embeddings", "margins", "seediness")}
 
 
 class SpatialEmbeddingModule(lightning.LightningModule):
@@ -37,10 +39,18 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
         Makes the labels that validation scores, and those of the trained predictor. The default, an
         AffinityGraphClusterer, needs a network that scores edges.
+    only : {"edges", "embeddings"}, optional
+        Train these alone: branches of a :class:`~sparseclust.models.BranchedNet` for the other are not run,
+        which saves their time, and keep their weights, though the encoder that they read learns on.
     learning_rate : float
         Peak rate of AdamW.
     weight_decay : float
         Of AdamW, on the weights of convolutions and linear layers.
+
+    Raises
+    ------
+    ValueError
+        If the network has no branches for what is to be trained alone.
 
     Notes
     -----
@@ -64,6 +74,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         edge_loss: torch.nn.Module | None = None,
         maximin_weight: float = 1.0,
         clusterer: GaussianKernelClusterer | AffinityGraphClusterer | None = None,
+        only: Literal["edges", "embeddings"] | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-4,
     ) -> None:
@@ -75,6 +86,10 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.maximin_loss = MaximinAffinityLoss()
         self.maximin_weight = maximin_weight
         self.clusterer = AffinityGraphClusterer() if clusterer is None else clusterer
+        self.only = None if only is None else _ALONE[only]
+        given = list(getattr(model, "outputs", ()))
+        if not set(self.only or ()) <= set(given):
+            raise ValueError(f"{only} alone cannot be trained: the branches of the network give {given}")
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.scores = PartitionMetric()
@@ -99,7 +114,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Run the network on a batch."""
-        return network_outputs(self.model, batch)
+        return network_outputs(self.model, batch, only=self.only)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """One step."""

@@ -110,6 +110,24 @@ def test_a_start_model_may_be_a_classifier(events, tmp_path, capsys):
     assert "semantic-small has all weights" in capsys.readouterr().err
 
 
+def test_edges_alone(events, tmp_path, capsys):
+    assert _train(events, tmp_path, "--max_steps", "1", "--only", "edges") == 0
+    model = tmp_path / "model.pt"
+    assert _start(events, tmp_path / "more", "--start", str(model), "--only", "edges") == 0
+    first, more = (
+        Predictor.from_pretrained(path / "model.pt").model for path in (tmp_path, tmp_path / "more")
+    )
+    parts = {
+        name.split(".")[1] if name.startswith("branches") else "encoder"
+        for (name, p), q in zip(first.named_parameters(), more.parameters(), strict=True)
+        if not torch.equal(p, q)
+    }
+    assert parts == {"encoder", "edges"}
+    classifier = ["--network.name", "semantic_unet", "--only", "edges"]
+    assert _train(events, tmp_path / "refused", "--max_steps", "1", *classifier) == 2
+    assert "--only is for networks of edges and embeddings" in capsys.readouterr().err
+
+
 def test_options_of_the_losses(events, tmp_path, capsys):
     weights = ["--loss.class_weights", "[1, 1, 4, 2, 0.5]"]
     assert _train(events, tmp_path / "refused", "--max_steps", "1", *weights) == 2

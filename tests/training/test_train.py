@@ -123,6 +123,27 @@ def test_the_same_seed_gives_the_same_model(tmp_path, events):
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+@pytest.mark.parametrize(
+    ("only", "trained"),
+    [("edges", {"encoder", "edges"}), ("embeddings", {"encoder", "embedding", "seediness"})],
+)
+def test_edges_or_embeddings_alone(tmp_path, events, only, trained):
+    clusterer = GaussianKernelClusterer() if only == "embeddings" else AffinityGraphClusterer()
+    module, run = _module(only=only, clusterer=clusterer), set()
+    for name, branch in module.model.branches.items():
+        branch.register_forward_hook(lambda *_, name=name: run.add(name))
+    before = {name: p.detach().clone() for name, p in module.model.named_parameters()}
+    _train(tmp_path, events, steps=3, module=module)
+    changed = {name for name, p in module.model.named_parameters() if not torch.equal(p, before[name])}
+    assert {name.removeprefix("branches.").split(".")[0] for name in changed} == trained
+    assert run == trained - {"encoder"}
+
+
+def test_what_has_no_branch_cannot_be_trained_alone():
+    with pytest.raises(ValueError, match=r"edges alone cannot be trained: .* give \['embeddings', "):
+        _module("spice", only="edges")
+
+
 def test_stops_when_the_time_is_spent(tmp_path, events):
     predictor = train(
         _module(),
