@@ -47,6 +47,13 @@ class Prediction:
     semantic: npt.NDArray[np.int64] | None = None
 
 
+class Outputs(dict[str, npt.NDArray[np.float32]]):
+    """Outputs by name, which say how to get one that is not there."""
+
+    def __missing__(self, name: str) -> npt.NDArray[np.float32]:
+        raise KeyError(f"{name}: the prediction holds {sorted(self)}, see Predictor(outputs=[{name!r}])")
+
+
 class Seen:
     """The part of an event that the network sees, and the way back to the event's rows.
 
@@ -99,7 +106,7 @@ def per_event(
     splits = np.cumsum([0, *sizes])
     predictions = []
     for s, a, b, (edges, affinity) in zip(seen, splits, splits[1:], _graphs(labelled, splits)):
-        arrays = {name: s.expand(values[a:b]) for name, values in outputs.items()}
+        arrays = Outputs((name, s.expand(values[a:b])) for name, values in outputs.items())
         rows = None if edges is None else s.leading[edges - a]
         predictions.append(
             Prediction(

@@ -1,5 +1,7 @@
 """Labels aligned with the caller's rows, whatever the events look like; models on disk."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -304,18 +306,15 @@ def test_embeddings_that_predictions_lack_are_not_left_out_in_silence(tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
+EDGES, KERNELS = AffinityGraphClusterer(threshold=0.5), GaussianKernelClusterer(0.3)
+
+
 @pytest.mark.parametrize("tiled", [False, True])
-@pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize(
-    ("clusterer", "needed"),
-    [
-        (AffinityGraphClusterer(threshold=0.5), ["edges"]),
-        (GaussianKernelClusterer(0.3), ["embedding", "seediness"]),
-    ],
+    ("clusterer", "views", "needed"),
+    [(EDGES, 1, ["edges"]), (EDGES, 2, ["edges"]), (KERNELS, 1, ["embedding", "seediness"])],
 )
 def test_branches_that_nobody_asks_for_are_not_run(rng, clusterer, needed, views, tiled):
-    if views > 1 and needed != ["edges"]:
-        pytest.skip("views are of edges")
     events = [random_event(rng, spatial_size=SIZE) for _ in range(2)]
     run = []
     predictor = _predictor(clusterer, views=views)
@@ -346,6 +345,15 @@ def test_a_network_of_one_piece_runs_whole_and_keeps_what_it_gives(rng):
     predictor = Predictor(Whole(), AffinityGraphClusterer(threshold=0.5), inputs=VoxelInputs(SIZE))
     [p] = predictor.predict([random_event(rng, spatial_size=SIZE)])
     assert set(p.outputs) == set(EMBEDDED)
+
+
+def test_an_output_that_was_not_asked_for_says_how_to_get_it(rng):
+    [p] = _predictor(outputs=["seediness"]).predict([random_event(rng, spatial_size=SIZE)])
+    with pytest.raises(KeyError, match=r"embeddings: .* holds \['seediness'\], see Predictor\(outputs="):
+        p.outputs["embeddings"]
+    assert p.outputs.get("embeddings") is None
+    again = pickle.loads(pickle.dumps(p))
+    np.testing.assert_array_equal(again.outputs["seediness"], p.outputs["seediness"])
 
 
 def test_outputs_that_the_network_does_not_give(rng):
