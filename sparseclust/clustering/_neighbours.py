@@ -230,13 +230,14 @@ def _rises(keys: IntArray) -> bool:
 def close_pairs(keys: IntArray, steps: IntArray, label: IntArray | None = None) -> IntArray:
     """Pairs ``a < b``, sorted, of sorted keys that differ by one of the steps, and in their label: (2, m)."""
     low, high = _step_intervals(steps)
-    if label is None:
-        n = _kernels_edges.count_neighbours(keys, low, high)
-    else:
-        n = _kernels_edges.fill_neighbours(keys, low, high, label, *np.empty((2, 0), np.int64))
-    pairs = np.empty((2, n), np.int64)
-    _kernels_edges.fill_neighbours(keys, low, high, label, *pairs)
-    return pairs
+    # Between labels there are few pairs as a rule, and then one sweep finds their number as well.
+    room = len(keys) if label is not None else _kernels_edges.count_neighbours(keys, low, high)
+    pairs = np.empty((2, room), np.int64)
+    n = _kernels_edges.fill_neighbours(keys, low, high, label, *pairs)
+    if n > room:
+        pairs = np.empty((2, n), np.int64)
+        _kernels_edges.fill_neighbours(keys, low, high, label, *pairs)
+    return pairs[:, :n]
 
 
 def _sorted_edges(edges: IntArray, n: int) -> IntArray:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sparseclust.clustering import bridge_edges, connected_components
+from sparseclust.clustering import bridge_edges, connected_components, neighbour_edges
 
 
 def reference(coords, labels, radius, group):
@@ -30,6 +30,14 @@ def reference(coords, labels, radius, group):
 def test_bridges_are_those_of_all_pairs(coords, labels, group, radius):
     edges = bridge_edges(coords, labels, radius=radius, group=group)
     assert [tuple(edge) for edge in edges.T] == reference(coords, labels, radius, group)
+
+
+def test_where_each_voxel_is_a_piece_all_near_pairs_are_bridges(rng):
+    """Many more pairs than voxels, which one sweep has no room for."""
+    coords = np.unique(rng.integers(0, 6, (150, 3)), axis=0)
+    expected = neighbour_edges(coords, radius=4.0)
+    assert expected.shape[1] > 10 * len(coords)
+    np.testing.assert_array_equal(bridge_edges(coords, np.arange(len(coords)), radius=4.0), expected)
 
 
 def test_pieces_of_a_line():
