@@ -86,6 +86,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         self.maximin_loss = MaximinAffinityLoss()
         self.maximin_weight = maximin_weight
         self.clusterer = AffinityGraphClusterer() if clusterer is None else clusterer
+        if only not in (None, *_ALONE):
+            raise ValueError(f"only must be one of {list(_ALONE)}, got {only!r}")
         self.only = None if only is None else _ALONE[only]
         given = list(getattr(model, "outputs", ()))
         if not set(self.only or ()) <= set(given):

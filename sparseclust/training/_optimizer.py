@@ -16,6 +16,6 @@ def adamw(
         {"params": weights, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    # One kernel for all parameters takes a quarter of the time on a CPU. In mixed precision Lightning refuses
-    # to clip the gradients for it.
+    # One kernel for all parameters, not several for each. In mixed precision Lightning refuses to clip the
+    # gradients for it.
     return torch.optim.AdamW(groups, lr=learning_rate, fused=module.trainer.precision.endswith("-true"))

@@ -115,8 +115,22 @@ def test_pickle_copy_and_state_dict(make_coords):
     assert torch.equal(other(x).feats, expected)
 
 
-@pytest.mark.parametrize("build", [Zoo, lambda: UResNet(2, base_channels=8, depth=3)])
-def test_autocast_in_bfloat16_stays_near_float32(make_coords, build):
+def small_uresnet() -> UResNet:
+    return UResNet(2, base_channels=8, depth=3)
+
+
+def unbent_uresnet() -> UResNet:
+    """Without the bend of its activations, over which rounding moves some of them."""
+    net = small_uresnet()
+    for layer in net.modules():
+        if isinstance(layer, LeakyReLU):
+            layer.negative_slope = layer.rows.negative_slope = 1.0
+    return net
+
+
+# Over ten seeds, on either engine: the bent network 0.07 to 0.13, the unbent one 0.010 to 0.013.
+@pytest.mark.parametrize(("build", "bound"), [(Zoo, 0.1), (small_uresnet, 0.2), (unbent_uresnet, 0.02)])
+def test_autocast_in_bfloat16_stays_near_float32(make_coords, build, bound):
     torch.manual_seed(0)
     net, x = build().eval(), random_input(make_coords)
     exact = gradients(lambda x: net(x).feats, net, x)
@@ -130,8 +144,7 @@ def test_autocast_in_bfloat16_stays_near_float32(make_coords, build):
     assert all(grad.dtype == torch.float32 for grad in rounded)
     assert (out - exact[0]).norm() <= 0.03 * exact[0].norm()
     one, other = (torch.cat([grad.flatten() for grad in grads]) for grads in (exact[1:], rounded))
-    # Over ten seeds 0.07 to 0.13 on any engine: rounding moves activations over the bend of a LeakyReLU.
-    assert (one - other).norm() <= 0.2 * one.norm()
+    assert (one - other).norm() <= bound * one.norm()
 
 
 # A tensor that crosses a break is no leaf; torch looks at its .grad, and warns.

@@ -142,6 +142,8 @@ def test_edges_or_embeddings_alone(tmp_path, events, only, trained):
 def test_what_has_no_branch_cannot_be_trained_alone():
     with pytest.raises(ValueError, match=r"edges alone cannot be trained: .* give \['embeddings', "):
         _module("spice", only="edges")
+    with pytest.raises(ValueError, match=r"only must be one of \['edges', 'embeddings'\], got 'affinity'"):
+        _module(only="affinity")
 
 
 def test_stops_when_the_time_is_spent(tmp_path, events):
