@@ -70,12 +70,7 @@ def convolve_block(b, feats, weight, source, target, starts, block, out):
                 count = min(ROWS, last - p)
                 if column == 0 and p + _AHEAD + ROWS <= source.shape[0]:
                     fetch_rows(feats, source, p + _AHEAD)
-                if vectors == 3:
-                    convolve_tile(3, feats, matrix, source, target, p, count, column, start, sums)
-                elif vectors == 2:
-                    convolve_tile(2, feats, matrix, source, target, p, count, column, start, sums)
-                else:
-                    convolve_tile(1, feats, matrix, source, target, p, count, column, start, sums)
+                convolve_tile(vectors, feats, matrix, source, target, p, count, column, start, sums)
             column += vectors * lanes
     if sums.shape[1] > rows.shape[1]:
         rows[:] = sums[:, : rows.shape[1]]
@@ -126,35 +121,9 @@ def weight_gradient_part(part, feats, grad, source, target, starts, parts, out):
                     while row < feats.shape[1]:
                         left = feats.shape[1] - row
                         height = TALL if vectors == 1 and left >= TALL else ROWS if left >= ROWS else UNROLL
-                        if height == TALL:
-                            gradient_tile(
-                                1, TALL, feats, grad, source, target, first, last, row, column, total
-                            )
-                        elif height == ROWS:
-                            if vectors == 3:
-                                gradient_tile(
-                                    3, ROWS, feats, grad, source, target, first, last, row, column, total
-                                )
-                            elif vectors == 2:
-                                gradient_tile(
-                                    2, ROWS, feats, grad, source, target, first, last, row, column, total
-                                )
-                            else:
-                                gradient_tile(
-                                    1, ROWS, feats, grad, source, target, first, last, row, column, total
-                                )
-                        elif vectors == 3:
-                            gradient_tile(
-                                3, UNROLL, feats, grad, source, target, first, last, row, column, total
-                            )
-                        elif vectors == 2:
-                            gradient_tile(
-                                2, UNROLL, feats, grad, source, target, first, last, row, column, total
-                            )
-                        else:
-                            gradient_tile(
-                                1, UNROLL, feats, grad, source, target, first, last, row, column, total
-                            )
+                        gradient_tile(
+                            vectors, height, feats, grad, source, target, first, last, row, column, total
+                        )
                         row += height
                     column += vectors * lanes
 

@@ -5,6 +5,7 @@ machine. Compilers do not find this form by themselves, so the two tiles are wri
 """
 
 import contextlib
+import itertools
 
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
@@ -16,6 +17,8 @@ VECTOR_BYTES = 64 if _WIDE else 32
 ROWS = 8 if _WIDE else 4
 UNROLL = 4  # input columns between two tests for the end of a row
 TALL = 2 * ROWS  # rows of a gradient that is one vector wide
+WIDTHS = (1, 2, 3)  # vectors of a tile
+SHAPES = sorted({(1, TALL), *itertools.product(WIDTHS, (ROWS, UNROLL))})  # vectors, rows of a gradient
 _LINE = 64  # bytes that come from memory at once
 _INDEX = ir.IntType(64)
 
@@ -162,7 +165,7 @@ def fetch_rows(typing, matrix, rows, first):
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def convolve_tile(typing, vectors, feats, weight, source, target, first, count, column, start, out):
     """``out[target[p] - start, columns] += feats[source[p]] @ weight[:, columns]``, ``count`` p from first.
 
@@ -172,81 +175,96 @@ def convolve_tile(typing, vectors, feats, weight, source, target, first, count, 
 
     def generate(context, builder, signature, arguments):
         kinds = signature.args
-        width = kinds[0].literal_value
         x, w, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (1, 2, 9))
         first, count, column, start = arguments[5:9]
-        factors_at = _Columns(w, column, width)
+        is_whole = builder.icmp_signed("==", count, _INDEX(ROWS))
 
-        def multiply(whole, fit):
-            addresses, sums = [], []
-            for r in range(ROWS):
-                exists = builder.icmp_signed("<", _INDEX(r), count)
-                # A tile with rows to spare computes its first row again, and drops it.
-                place = builder.add(
-                    first, _INDEX(r) if whole else builder.select(exists, _INDEX(r), _INDEX(0))
-                )
-                addresses.append(x.address(_row(context, builder, kinds[3], arguments[3], place), _INDEX(0)))
-                sums.append([x.zero() for _ in range(width)])
-            with cgutils.for_range_slice(builder, _INDEX(0), x.columns, _INDEX(UNROLL), intp=_INDEX) as (
-                at,
-                _,
-            ):
-                for j in range(UNROLL):
-                    here = w.address(builder.add(at, _INDEX(j)), column)
-                    factors = factors_at.load(here, fit)
-                    for r in range(ROWS):
-                        number = x.spread(builder.gep(addresses[r], [at]), j)
+        def tile(width):
+            factors_at = _Columns(w, column, width)
+
+            def multiply(whole, fit):
+                addresses, sums = [], []
+                for r in range(ROWS):
+                    exists = builder.icmp_signed("<", _INDEX(r), count)
+                    # A tile with rows to spare computes its first row again, and drops it.
+                    place = builder.add(
+                        first, _INDEX(r) if whole else builder.select(exists, _INDEX(r), _INDEX(0))
+                    )
+                    addresses.append(
+                        x.address(_row(context, builder, kinds[3], arguments[3], place), _INDEX(0))
+                    )
+                    sums.append([x.zero() for _ in range(width)])
+                with cgutils.for_range_slice(builder, _INDEX(0), x.columns, _INDEX(UNROLL), intp=_INDEX) as (
+                    at,
+                    _,
+                ):
+                    for j in range(UNROLL):
+                        here = w.address(builder.add(at, _INDEX(j)), column)
+                        factors = factors_at.load(here, fit)
+                        for r in range(ROWS):
+                            number = x.spread(builder.gep(addresses[r], [at]), j)
+                            for i in range(width):
+                                _add_product(builder, sums[r][i], number, factors[i])
+                for r in range(ROWS):
+                    exists = builder.icmp_signed("<", _INDEX(r), count)
+                    with contextlib.nullcontext() if whole else builder.if_then(exists):
+                        place = builder.add(first, _INDEX(r))
+                        row = builder.sub(_row(context, builder, kinds[4], arguments[4], place), start)
+                        there = y.address(row, column)
                         for i in range(width):
-                            _add_product(builder, sums[r][i], number, factors[i])
-            for r in range(ROWS):
-                exists = builder.icmp_signed("<", _INDEX(r), count)
-                with contextlib.nullcontext() if whole else builder.if_then(exists):
-                    place = builder.add(first, _INDEX(r))
-                    row = builder.sub(_row(context, builder, kinds[4], arguments[4], place), start)
-                    there = y.address(row, column)
-                    for i in range(width):
-                        y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
+                            y.store(builder.fadd(y.load(there, i), builder.load(sums[r][i])), there, i)
 
-        _twice(
-            builder,
-            builder.icmp_signed("==", count, _INDEX(ROWS)),
-            lambda whole: _twice(builder, factors_at.fit, lambda fit: multiply(whole, fit)),
-        )
+            _twice(
+                builder,
+                is_whole,
+                lambda whole: _twice(builder, factors_at.fit, lambda fit: multiply(whole, fit)),
+            )
+
+        for width in WIDTHS:
+            with builder.if_then(builder.icmp_signed("==", arguments[0], _INDEX(width))):
+                tile(width)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def gradient_tile(typing, vectors, height, feats, grad, source, target, first, last, row, column, out):
     """``out[rows, columns] += feats[source[p], rows]^T @ grad[target[p], columns]``, first <= p < last.
 
-    There are ``height`` rows.
+    There are ``vectors`` of columns and ``height`` rows, one of ``SHAPES``.
     """
     signature = types.void(vectors, height, feats, grad, source, target, first, last, row, column, out)
 
     def generate(context, builder, signature, arguments):
         kinds = signature.args
-        width, height = kinds[0].literal_value, kinds[1].literal_value
         x, g, y = (_Matrix(context, builder, kinds[i], arguments[i]) for i in (2, 3, 10))
         first, last, row, column = arguments[6:10]
-        factors_at, sums_at = _Columns(g, column, width), _Columns(y, column, width)
 
-        def multiply(fit):
-            sums = [[x.zero() for _ in range(width)] for _ in range(height)]
-            with cgutils.for_range_slice(builder, first, last, _INDEX(1), intp=_INDEX) as (p, _):
-                left = x.address(_row(context, builder, kinds[4], arguments[4], p), row)
-                right = g.address(_row(context, builder, kinds[5], arguments[5], p), column)
-                factors = factors_at.load(right, fit)
+        def tile(width, height):
+            factors_at, sums_at = _Columns(g, column, width), _Columns(y, column, width)
+
+            def multiply(fit):
+                sums = [[x.zero() for _ in range(width)] for _ in range(height)]
+                with cgutils.for_range_slice(builder, first, last, _INDEX(1), intp=_INDEX) as (p, _):
+                    left = x.address(_row(context, builder, kinds[4], arguments[4], p), row)
+                    right = g.address(_row(context, builder, kinds[5], arguments[5], p), column)
+                    factors = factors_at.load(right, fit)
+                    for r in range(height):
+                        number = x.spread(left, r)
+                        for i in range(width):
+                            _add_product(builder, sums[r][i], number, factors[i])
                 for r in range(height):
-                    number = x.spread(left, r)
-                    for i in range(width):
-                        _add_product(builder, sums[r][i], number, factors[i])
-            for r in range(height):
-                there = y.address(builder.add(row, _INDEX(r)), column)
-                sums_at.add([builder.load(total) for total in sums[r]], there, fit)
+                    there = y.address(builder.add(row, _INDEX(r)), column)
+                    sums_at.add([builder.load(total) for total in sums[r]], there, fit)
 
-        _twice(builder, sums_at.fit, multiply)
+            _twice(builder, sums_at.fit, multiply)
+
+        for width, height in SHAPES:
+            of_width = builder.icmp_signed("==", arguments[0], _INDEX(width))
+            of_height = builder.icmp_signed("==", arguments[1], _INDEX(height))
+            with builder.if_then(builder.and_(of_width, of_height)):
+                tile(width, height)
         return context.get_dummy_value()
 
     return signature, generate
