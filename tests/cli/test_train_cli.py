@@ -145,17 +145,21 @@ def test_options_of_the_losses(events, tmp_path, capsys):
 @pytest.mark.slow
 def test_torchrun_starts_two_processes(events, tmp_path):
     """One of them speaks and writes; the step, and the epoch, are those of one process."""
+    first, output = tmp_path / "first", tmp_path / "second"
+    assert _train(events, first, "--max_steps", "1") == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = ["-m", "sparseclust", "train", str(events), "--validation", str(events), *TINY]
+    # Without "--" torchrun takes --start for its own --start-method.
+    command = ["-m", "--", "sparseclust", "train", str(events), "--validation", str(events), *TINY]
+    start = ["--start", str(first / "model.pt")]
     options = ["--batch_size", "2", "--workers", "0", "--accelerator", "cpu", "--max_steps", "4"]
     done = subprocess.run(
-        [*torchrun, *command, *options, "--output", str(tmp_path)],
+        [*torchrun, *command, *options, *start, "--output", str(output)],
         capture_output=True,
         text=True,
         timeout=900,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model:") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "logs", "model.pt"]
-    assert len(list((tmp_path / "logs").iterdir())) == 1
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert sorted(path.name for path in output.iterdir()) == ["last.ckpt", "logs", "model.pt"]
+    assert len(list((output / "logs").iterdir())) == 1
+    assert torch.load(output / "last.ckpt", weights_only=True)["global_step"] == 4
