@@ -10,11 +10,11 @@ _OF_NETWORK = ("name", "base_channels", "depth", "reps", "margin_dim", "initial_
 _FIXED = (
     "size",
     "network.input_classes",
-    "network.base_channels",
     "network.depth",
     "network.reps",
     "network.margin_dim",
 )
+_WIDTH = "network.base_channels"
 
 
 def options_of_model(start: str) -> dict[str, Any]:
@@ -47,6 +47,8 @@ def describe_start(start: str, given: Mapping[str, Any], *, semantic: str) -> di
     """
     told = options_of_model(start)
     wrong = [name for name in _FIXED if name in told and told[name] != given[name]]
+    if given[_WIDTH] < told[_WIDTH]:  # more are new features
+        wrong.append(_WIDTH)
     if (told["network.name"] == semantic) != (given["network.name"] == semantic):
         wrong = ["network.name"]
     if wrong:

@@ -98,9 +98,10 @@ def train(
         Stop after so many validations without a better SBD, and keep the best model, not the last one.
     start
         Start from the weights of this model file, or of a model that comes with the library, by its name.
-        Size, network, inputs and clusterer are then those of the model, unless the network has more parts.
+        Size, network, inputs and clusterer are then those of the model, unless the network has more parts or,
+        with a larger `--network.base_channels`, more features.
     freeze
-        Leave those weights as they are, and train what the file does not have.
+        Leave those weights as they are, and train what the file does not have; with `--only` its branches.
     only
         Train edges or embeddings alone: branches for the other are not run, which saves their time, and stay
         as they are.
@@ -144,16 +145,23 @@ def train(
         missing = start_from(start, model, inputs=data.inputs, reader=reader)
         if missing:
             say(f"{start} has no weights for {len(missing)} tensors, which start anew: {', '.join(missing)}")
+        narrow = told["model"]["base_channels"]
+        if narrow < network.base_channels:
+            if freeze:
+                raise ValueError(
+                    "--freeze keeps all weights, but a wider network has new ones in every layer"
+                )
+            say(f"{start} has {narrow} features per voxel; {network.base_channels - narrow} more start anew")
         if freeze:
-            if not missing:
+            if not missing and only is None:
                 raise ValueError(f"nothing to train: {start} has all weights, and --freeze keeps them")
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name in missing)
     module: Any = _module(model, network, loss, learning_rate, start=start, only=only)
     if only is not None:
         for branch in model.branches.values():
-            if set(module.only).isdisjoint(cast(Branch, branch).outputs):
-                branch.requires_grad_(False)  # or several processes would wait for its gradients
+            # Not the others, or several processes would wait for their gradients.
+            branch.requires_grad_(not set(module.only).isdisjoint(cast(Branch, branch).outputs))
     try:
         run_training(
             module,

@@ -7,6 +7,7 @@ import torch
 
 from sparseclust.data import VoxelInputs
 from sparseclust.pipeline import Predictor, SemanticClassifier
+from sparseclust.training._widen import can_widen, widened
 
 
 def start_from(
@@ -23,7 +24,8 @@ def start_from(
     path : path or str
         Model file, or a name from :func:`sparseclust.pipeline.list_pretrained`.
     model : torch.nn.Module
-        The network. It may have more than the file, such as another head.
+        The network. It may have more than the file, such as another head, and more features per layer: then
+        it gives the same answers at first, and the new features start at random.
     inputs : VoxelInputs, optional
         What the network is going to see; checked against what the trained one saw.
     reader : {Predictor, SemanticClassifier}
@@ -40,7 +42,8 @@ def start_from(
         If there is no such model.
     ValueError
         If the file is no model, or its network does not fit into this one: other inputs, other shapes, or
-        parts that this one does not have.
+        parts that this one does not have. Only networks of the registry
+        (:func:`sparseclust.models.create_model`) can be widened, and none with layer norms.
 
     Examples
     --------
@@ -57,11 +60,13 @@ def start_from(
             f"{path} was trained on other inputs: {_differences(asdict(trained.inputs), asdict(inputs))}"
         )
     given, wanted = trained.model.state_dict(), model.state_dict()
+    config, own = (getattr(network, "config", None) or {} for network in (trained.model, model))
+    if can_widen(config, own):
+        given = widened(given, wanted, config["base_channels"], own["base_channels"])
     wrong = [name for name in given if name not in wanted or given[name].shape != wanted[name].shape]
     if wrong:
         name = wrong[0]
         has = f"has {tuple(wanted[name].shape)}" if name in wanted else "has no such part"
-        config, own = (getattr(network, "config", None) or {} for network in (trained.model, model))
         raise ValueError(
             f"{path} does not fit the network, in {len(wrong)} of {len(given)} tensors: {name} is "
             f"{tuple(given[name].shape)} in the file, the network {has}; {_differences(config, own)}"

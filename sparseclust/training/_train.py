@@ -148,9 +148,12 @@ def train(
             **trainer_options,
         },
     )
+    module.train()  # Lightning leaves it as it is: that of a predictor evaluates, frozen parts do not
     with warnings.catch_warnings():
         # The number of workers is the caller's choice.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Those are the frozen ones.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         # Lightning, and the name of an option, against newer versions of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")

@@ -104,6 +104,21 @@ def test_an_option_that_differs_from_the_start_model_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_wider_network_starts_from_a_narrow_one(events, tmp_path, capsys):
+    assert _train(events, tmp_path, "--max_steps", "1") == 0
+    model = str(tmp_path / "model.pt")
+    wider = ["--start", model, "--network.base_channels", "6"]
+    assert _start(events, tmp_path / "wide", *wider, "--learning_rate", "1e-9") == 0
+    assert f"{model} has 4 features per voxel; 2 more start anew" in capsys.readouterr().out
+    narrow, wide = (Predictor.from_pretrained(path / "model.pt") for path in (tmp_path, tmp_path / "wide"))
+    assert (narrow.model.config["base_channels"], wide.model.config["base_channels"]) == (4, 6)
+    assert narrow.clusterer.get_params() == wide.clusterer.get_params()
+    assert _start(events, tmp_path / "no", *wider, "--freeze", "true") == 2
+    assert "a wider network has new ones in every layer" in capsys.readouterr().err
+    assert _start(events, tmp_path / "no", "--start", model, "--network.base_channels", "3") == 2
+    assert "--network.base_channels 4, not 3" in capsys.readouterr().err
+
+
 def test_a_start_model_may_be_a_classifier(events, tmp_path, capsys):
     """Its network is built and filled, and then there is nothing to train."""
     assert _start(events, tmp_path, "--start", "semantic-small", "--freeze", "true") == 2
@@ -123,6 +138,13 @@ def test_edges_alone(events, tmp_path, capsys):
         if not torch.equal(p, q)
     }
     assert parts == {"encoder", "edges"}
+    frozen = ["--start", str(model), "--only", "edges", "--freeze", "true"]
+    assert _start(events, tmp_path / "frozen", *frozen) == 0
+    frozen_state = Predictor.from_pretrained(tmp_path / "frozen" / "model.pt").model.state_dict()
+    changed = {n for n, value in first.state_dict().items() if not torch.equal(value, frozen_state[n])}
+    assert changed
+    others = sorted(name for name in changed if not name.startswith("branches.edges."))
+    assert others == []  # nor do the statistics of norms move
     classifier = ["--network.name", "semantic_unet", "--only", "edges"]
     assert _train(events, tmp_path / "refused", "--max_steps", "1", *classifier) == 2
     assert "--only is for networks of edges and embeddings" in capsys.readouterr().err

@@ -194,6 +194,14 @@ def test_starts_from_a_model(tmp_path):
     _assert_equal(model.state_dict(), trained.state_dict())
 
 
+def test_a_model_that_was_in_use_trains(tmp_path, events):
+    """One that evaluates is switched to training: the statistics of its norms move."""
+    model = _model().eval()
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    _train(tmp_path, events, SpatialEmbeddingModule(model), steps=1)
+    assert not any(torch.equal(before[name], value) for name, value in model.named_buffers())
+
+
 def test_a_new_head_starts_anew(tmp_path):
     torch.manual_seed(0)
     path = _saved(tmp_path, create_model("spice", spatial_size=SIZE, base_channels=4, depth=2, reps=1))
@@ -212,8 +220,16 @@ def test_a_new_head_starts_anew(tmp_path):
 
 def test_says_why_a_model_does_not_fit(tmp_path):
     path = _saved(tmp_path, _model())
+    with pytest.raises(ValueError, match="base_channels 4 in the file, 3 here"):
+        start_from(path, _model(base_channels=3))
+    with pytest.raises(ValueError, match="depth 2 in the file, 3 here"):
+        start_from(path, _model(base_channels=8, depth=3))
+    with pytest.raises(ValueError, match="margin_dim 1 in the file, 3 here"):
+        start_from(path, _model(base_channels=8, margin_dim=3))
+    path = _saved(tmp_path, _model(norm="layer"))
     with pytest.raises(ValueError, match="base_channels 4 in the file, 8 here"):
-        start_from(path, _model(base_channels=8))
+        start_from(path, _model(base_channels=8, norm="layer"))
+    path = _saved(tmp_path, _model())
     with pytest.raises(ValueError, match="no such part"):
         start_from(path, create_model("spice", spatial_size=SIZE, base_channels=4, depth=2, reps=1))
     with pytest.raises(ValueError, match="spatial_size 32 in the file, 64 here"):
