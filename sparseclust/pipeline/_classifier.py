@@ -102,14 +102,14 @@ class SemanticClassifier:
             for event, (one, inverse), likely in zip(events, merged, np.split(found, splits))
         ]
 
-    def save(self, path: str | os.PathLike[str], *, half: bool = False, **info: Any) -> None:
+    def save(self, path: str | os.PathLike[str], *, bits: int = 32, **info: Any) -> None:
         """Write network, input scaling and ``min_size`` into one file; see :meth:`Predictor.save`."""
         content = {
             **describe_model(self.model, info),
             "inputs": asdict(self.inputs),
             "min_size": self.min_size,
         }
-        write_model(Path(path), content, half=half)
+        write_model(Path(path), content, bits=bits)
 
     @classmethod
     def from_pretrained(

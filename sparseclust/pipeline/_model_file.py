@@ -16,6 +16,7 @@ from sparseclust.models import create_model
 FORMAT = "sparseclust-model"
 SAFE = ".safetensors"
 STATE = "state"
+STEP = ":step"  # after the name of a tensor of 8 bits: what its whole numbers are multiples of
 
 
 def list_pretrained() -> list[str]:
@@ -70,13 +71,12 @@ def describe_model(model: torch.nn.Module, info: Mapping[str, Any]) -> dict[str,
     return {"model": None if config is None else dict(config), "info": dict(info), STATE: state}
 
 
-def write_model(path: Path, content: Mapping[str, Any], *, half: bool) -> None:
+def write_model(path: Path, content: Mapping[str, Any], *, bits: int) -> None:
     """Write what :func:`read_model` reads; each file appears complete or not at all."""
+    if bits not in (32, 16, 8):
+        raise ValueError(f"bits must be 32, 16 or 8, got {bits!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"format": FORMAT, **content}
-    if half:
-        # Vectors, the parameters of norms and their running variances, keep their range.
-        content[STATE] = {n: t.half() if t.ndim > 1 else t for n, t in content[STATE].items()}
+    content = {"format": FORMAT, **content, STATE: _rounded(content[STATE], bits)}
     if path.suffix != SAFE:
         _replace(path, lambda temporary: torch.save(content, temporary))
         return
@@ -141,7 +141,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: not a model of sparseclust; expected the file that Predictor.save writes (model.pt)"
         )
-    return content
+    return {**content, STATE: _restored(content[STATE])}
 
 
 def _read_safe(path: Path) -> dict[str, Any]:
@@ -162,7 +162,33 @@ def _read_safe(path: Path) -> dict[str, Any]:
             name: {int(c): v for c, v in value.items()} if isinstance(value, dict) else value
             for name, value in content["clusterer"].items()
         }
-    return {**content, STATE: state}
+    return {**content, STATE: _restored(state)}
+
+
+def _rounded(state: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
+    """Matrices in fewer bits; vectors, parameters of norms and their running variances, keep their range."""
+    result = {}
+    for name, tensor in state.items():
+        if tensor.ndim < 2 or bits == 32 or not tensor.is_floating_point():
+            result[name] = tensor
+        elif bits == 16:
+            result[name] = tensor.half()
+        else:
+            # One step per feature that comes out: the last axis of sparse convolutions, else the first.
+            inner = (0, 1) if tensor.ndim == 3 else tuple(range(1, tensor.ndim))
+            largest = tensor.float().abs().amax(dim=inner, keepdim=True)
+            step = torch.where(largest > 0, largest / 127, 1.0)
+            result[name], result[name + STEP] = (tensor / step).round().to(torch.int8), step
+    return result
+
+
+def _restored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo :func:`_rounded`, but for what rounding lost."""
+    return {
+        name: tensor.float() * state[name + STEP] if name + STEP in state else tensor
+        for name, tensor in state.items()
+        if not name.endswith(STEP)
+    }
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

@@ -255,7 +255,7 @@ class Predictor:
         dtype = _PRECISIONS[self.precision]
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
 
-    def save(self, path: str | os.PathLike[str], *, half: bool = False, **info: Any) -> None:
+    def save(self, path: str | os.PathLike[str], *, bits: int = 32, **info: Any) -> None:
         """Write network, input scaling, clusterer and classes into one file, atomically.
 
         Parameters
@@ -263,10 +263,16 @@ class Predictor:
         path : path
             The file :meth:`from_pretrained` reads. If it ends in ``.safetensors``, the weights go there, and
             all the rest into a JSON file beside it: a format that other programs read.
-        half : bool
-            Round matrices to float16: half the size, and labels that may differ in a few voxels.
+        bits : {32, 16, 8}
+            Per weight. 16 rounds matrices to float16, 8 to whole multiples of one step for each feature that
+            they give: half and a quarter of the size, and labels that may differ in a few voxels.
         **info : anything that JSON holds
             Whatever should be remembered about the training.
+
+        Raises
+        ------
+        ValueError
+            If ``bits`` is another number.
 
         Notes
         -----
@@ -280,7 +286,7 @@ class Predictor:
             "refine": self.refine,
             "classes": list(self.classes),
         }
-        write_model(Path(path), content, half=half)
+        write_model(Path(path), content, bits=bits)
 
     @classmethod
     def from_pretrained(

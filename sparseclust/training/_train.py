@@ -32,6 +32,9 @@ class TrainingModule(Protocol[Trained]):
     model: torch.nn.Module
     monitor: str
 
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training, as every torch module does."""
+
     def trained(self, inputs: VoxelInputs, classes: Sequence[int]) -> Trained:
         """Return what applies the network to events."""
 
@@ -111,10 +114,10 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
 
     def keep(step: int, score: float | None, which: str = "best") -> None:
-        told = {module.monitor.replace("/", "_"): score, "ema_decay": ema_decay}
+        told: dict[str, Any] = {module.monitor.replace("/", "_"): score, "ema_decay": ema_decay}
         told = {name: value for name, value in told.items() if value is not None}
         minutes = round(schedule.seconds / 60, 2)
-        predictor.save(output / MODEL, half=False, kept=which, steps=step, minutes=minutes, **told)
+        predictor.save(output / MODEL, kept=which, steps=step, minutes=minutes, **told)
 
     best = None if patience is None else BestModel(keep, patience=patience)
     average = None if ema_decay is None else WeightAverage(ema_decay)

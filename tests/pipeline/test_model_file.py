@@ -40,15 +40,43 @@ def test_safetensors_hold_the_same_model(predictor, tmp_path):
     assert card["info"] == {"trained_on": "nothing", "scores": {"ari": 0.5}}
 
 
-@pytest.mark.parametrize("name", ["half.safetensors", "half.pt"])
-def test_half_size(predictor, tmp_path, name):
-    predictor.save(tmp_path / name, half=True)
-    predictor.save(tmp_path / f"whole-{name}")
-    assert (tmp_path / name).stat().st_size < 0.8 * (tmp_path / f"whole-{name}").stat().st_size
-    state = Predictor.from_pretrained(tmp_path / name).model.state_dict()
+@pytest.mark.parametrize(("kind", "overhead"), [("safetensors", 21_000), ("pt", 55_000)])
+@pytest.mark.parametrize(("bits", "error"), [(16, 2**-11), (8, 0.5 / 127)])
+def test_fewer_bits(predictor, tmp_path, kind, overhead, bits, error):
+    files = {b: tmp_path / f"{b}.{kind}" for b in (32, bits)}
+    for b, path in files.items():
+        predictor.save(path, bits=b)
+    weights = sum(t.numel() for t in predictor.model.state_dict().values() if t.ndim > 1)
+    assert files[bits].stat().st_size < weights * bits // 8 + overhead  # names, vectors and steps
+    state = Predictor.from_pretrained(files[bits]).model.state_dict()
     for key, tensor in predictor.model.state_dict().items():
         assert state[key].dtype == tensor.dtype
-        torch.testing.assert_close(state[key], tensor, rtol=1e-3, atol=1e-6)
+        if tensor.ndim < 2:
+            assert torch.equal(state[key], tensor)
+        else:  # an error relative to the largest weight that leads to the same feature
+            outer = -1 if tensor.ndim == 3 else 0
+            weights, found = (t.movedim(outer, 0).flatten(1) for t in (tensor, state[key]))
+            bound = error * weights.abs().amax(dim=1, keepdim=True) * 1.001
+            assert ((found - weights).abs() <= bound).all()
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pt"])
+def test_eight_bits_of_zeros_and_of_whole_steps_are_exact(tmp_path, kind):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2, bias=False), torch.nn.Conv2d(2, 2, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[127.0, -3.0, 0.0], [0.0, 0.0, 0.0]]))
+    path = tmp_path / f"m.{kind}"
+    Predictor(model, GaussianKernelClusterer(), inputs=VoxelInputs(96)).save(path, bits=8)
+    again = torch.nn.Sequential(torch.nn.Linear(3, 2, bias=False), torch.nn.Conv2d(2, 2, 1, bias=False))
+    Predictor.from_pretrained(path, model=again)
+    assert torch.equal(again[0].weight, model[0].weight)
+    torch.testing.assert_close(again[1].weight, model[1].weight, rtol=0.01, atol=0.01)
+
+
+def test_another_number_of_bits_is_refused(predictor, tmp_path):
+    with pytest.raises(ValueError, match="bits must be 32, 16 or 8, got 4"):
+        predictor.save(tmp_path / "deep" / "m.pt", bits=4)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_and_incomplete_files(predictor, tmp_path):
