@@ -89,13 +89,14 @@ class SemanticClassifier:
         """Classify events in one forward pass."""
         merged = [coalesce_event(event) for event in events]
         batch = collate_events([event for event, _ in merged], inputs=self.inputs).to(self.device)
-        training = self.model.training
+        training = [module for module in self.model.modules() if module.training]
         self.model.eval()
         try:
             with torch.inference_mode():
                 found = self.model(batch.tensor)["semantic"].float().softmax(dim=1).cpu().numpy()
         finally:
-            self.model.train(training)
+            for module in training:
+                module.training = True
         splits = np.cumsum([len(event) for event, _ in merged])[:-1]
         return [
             _with_classes(event, smooth_classes(one.coords, likely, min_size=self.min_size)[inverse])

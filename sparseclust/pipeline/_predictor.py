@@ -216,8 +216,8 @@ class Predictor:
                 classified = self.classifier.classify_batch(events)
                 seen = [Seen(e, self.classes, classified=c) for e, c in zip(events, classified)]
             batch = collate_events([s.event for s in seen], inputs=self.inputs).to(self.device)
-        training = self.model.training
-        if any(module.training for module in self.model.modules()):  # which costs less than to set them all
+        training = [module for module in self.model.modules() if module.training]  # frozen ones are not
+        if training:  # to look costs less than to set them all
             self.model.eval()
         try:
             with self._stage("network"), torch.inference_mode(), self._autocast():
@@ -225,8 +225,8 @@ class Predictor:
                 # Here, so that a GPU is waited for in the stage that it works for.
                 arrays = {k: v.float().cpu().numpy() for k, v in outputs.items() if k not in PER_EDGE}
         finally:
-            if training:
-                self.model.train()
+            for module in training:
+                module.training = True
         return _Outputs(seen, batch, outputs, arrays)
 
     def _outputs(self, seen: Sequence[Seen], batch: Batch) -> dict[str, Tensor]:

@@ -51,6 +51,14 @@ def test_classes_do_not_depend_on_the_batch(classifier, rng):
         assert np.array_equal(alone.semantic, expected.semantic)
 
 
+def test_the_network_stays_in_its_mode(classifier, rng):
+    classifier.model.train()
+    classifier.model.encoder.eval()  # frozen
+    modes = [module.training for module in classifier.model.modules()]
+    list(classifier.classify(events(rng)))
+    assert [module.training for module in classifier.model.modules()] == modes
+
+
 def test_rows_of_one_voxel_are_of_one_class(classifier):
     event = Event([[1, 1, 1], [2, 2, 2], [1, 1, 1]], [1.0, 2.0, 3.0])
     [classified] = classifier.classify([event])

@@ -210,9 +210,12 @@ def test_no_events():
 def test_prediction_leaves_the_model_in_its_mode(rng):
     predictor = _predictor()
     predictor.model.train()
+    predictor.model.encoder.stem.eval()  # frozen
+    modes = [module.training for module in predictor.model.modules()]
     before = {k: v.clone() for k, v in predictor.model.state_dict().items()}
     list(predictor.predict([random_event(rng, spatial_size=SIZE)]))
     assert predictor.model.training
+    assert [module.training for module in predictor.model.modules()] == modes
     assert all(torch.equal(v, before[k]) for k, v in predictor.model.state_dict().items())
 
 
