@@ -1,6 +1,7 @@
 """Network outputs to labels, whichever clusterer makes them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,19 @@ def network_outputs(
         arguments["only"] = only
     outputs: dict[str, Tensor] = model(batch.tensor, **arguments)
     return outputs
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Use a network, also one in training; afterwards each of its parts is in its own mode again."""
+    training = [module for module in model.modules() if module.training]
+    if training:  # to look costs less than to set them all
+        model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def bridges(batch: Batch, radius: float) -> Tensor:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from sparseclust.data import Event, VoxelInputs, coalesce_event, collate_events
+from sparseclust.pipeline._assemble import evaluating
 from sparseclust.pipeline._model_file import build_model, describe_model, read_model, write_model
 from sparseclust.pipeline._smooth import smooth_classes
 
@@ -89,14 +90,8 @@ class SemanticClassifier:
         """Classify events in one forward pass."""
         merged = [coalesce_event(event) for event in events]
         batch = collate_events([event for event, _ in merged], inputs=self.inputs).to(self.device)
-        training = [module for module in self.model.modules() if module.training]
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                found = self.model(batch.tensor)["semantic"].float().softmax(dim=1).cpu().numpy()
-        finally:
-            for module in training:
-                module.training = True
+        with evaluating(self.model), torch.inference_mode():
+            found = self.model(batch.tensor)["semantic"].float().softmax(dim=1).cpu().numpy()
         splits = np.cumsum([len(event) for event, _ in merged])[:-1]
         return [
             _with_classes(event, smooth_classes(one.coords, likely, min_size=self.min_size)[inverse])

@@ -75,8 +75,8 @@ def write_model(path: Path, content: Mapping[str, Any], *, bits: int) -> None:
     """Write what :func:`read_model` reads; each file appears complete or not at all."""
     if bits not in (32, 16, 8):
         raise ValueError(f"bits must be 32, 16 or 8, got {bits!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, **content, STATE: _rounded(content[STATE], bits)}
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix != SAFE:
         _replace(path, lambda temporary: torch.save(content, temporary))
         return
@@ -141,7 +141,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: not a model of sparseclust; expected the file that Predictor.save writes (model.pt)"
         )
-    return {**content, STATE: _restored(content[STATE])}
+    return {**content, STATE: _restored(content.get(STATE, {}))}
 
 
 def _read_safe(path: Path) -> dict[str, Any]:
@@ -177,6 +177,8 @@ def _rounded(state: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
             # One step per feature that comes out: the last axis of sparse convolutions, else the first.
             inner = (0, 1) if tensor.ndim == 3 else tuple(range(1, tensor.ndim))
             largest = tensor.float().abs().amax(dim=inner, keepdim=True)
+            if not bool(largest.isfinite().all()):
+                raise ValueError(f"{name} holds nan or inf, which 8 bits cannot: did the training diverge?")
             step = torch.where(largest > 0, largest / 127, 1.0)
             result[name], result[name + STEP] = (tensor / step).round().to(torch.int8), step
     return result

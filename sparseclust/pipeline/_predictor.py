@@ -24,6 +24,7 @@ from sparseclust.pipeline._assemble import (
     check_refine,
     clusterer_from_dict,
     clusterer_to_dict,
+    evaluating,
     label_batch,
     needed_outputs,
     network_outputs,
@@ -216,17 +217,10 @@ class Predictor:
                 classified = self.classifier.classify_batch(events)
                 seen = [Seen(e, self.classes, classified=c) for e, c in zip(events, classified)]
             batch = collate_events([s.event for s in seen], inputs=self.inputs).to(self.device)
-        training = [module for module in self.model.modules() if module.training]  # frozen ones are not
-        if training:  # to look costs less than to set them all
-            self.model.eval()
-        try:
-            with self._stage("network"), torch.inference_mode(), self._autocast():
-                outputs = self._outputs(seen, batch)
-                # Here, so that a GPU is waited for in the stage that it works for.
-                arrays = {k: v.float().cpu().numpy() for k, v in outputs.items() if k not in PER_EDGE}
-        finally:
-            for module in training:
-                module.training = True
+        with self._stage("network"), evaluating(self.model), torch.inference_mode(), self._autocast():
+            outputs = self._outputs(seen, batch)
+            # Here, so that a GPU is waited for in the stage that it works for.
+            arrays = {k: v.float().cpu().numpy() for k, v in outputs.items() if k not in PER_EDGE}
         return _Outputs(seen, batch, outputs, arrays)
 
     def _outputs(self, seen: Sequence[Seen], batch: Batch) -> dict[str, Tensor]:
@@ -272,7 +266,7 @@ class Predictor:
         Raises
         ------
         ValueError
-            If ``bits`` is another number.
+            If ``bits`` is another number, or 8 where a weight is not finite.
 
         Notes
         -----

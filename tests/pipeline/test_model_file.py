@@ -73,9 +73,13 @@ def test_eight_bits_of_zeros_and_of_whole_steps_are_exact(tmp_path, kind):
     torch.testing.assert_close(again[1].weight, model[1].weight, rtol=0.01, atol=0.01)
 
 
-def test_another_number_of_bits_is_refused(predictor, tmp_path):
+def test_what_bits_cannot_hold_is_refused(predictor, tmp_path):
     with pytest.raises(ValueError, match="bits must be 32, 16 or 8, got 4"):
         predictor.save(tmp_path / "deep" / "m.pt", bits=4)
+    with torch.no_grad():
+        predictor.model.encoder.stem.weight[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"encoder\.stem\.weight holds nan or inf"):
+        predictor.save(tmp_path / "deep" / "m.pt", bits=8)
     assert list(tmp_path.iterdir()) == []
 
 
