@@ -48,7 +48,7 @@ def test_a_network_that_does_not_fit_is_refused(events, tmp_path, capsys):
     assert _train(events, tmp_path, "--max_steps", "1", "--start", "spice-small") == 2
     told = capsys.readouterr().err
     assert "spice-small has --size 768, not 96" in told
-    assert "--network.base_channels 12, not 4" in told
+    assert "--network.base_channels 16, not 4" in told
     assert list(tmp_path.iterdir()) == []
 
 
