@@ -32,7 +32,7 @@ def main(
     report("before", start, test)
     tuned = train(
         # A tenth of the rate of a fresh start: the weights are good already.
-        SpatialEmbeddingModule(start.model.train(), clusterer=start.clusterer, learning_rate=2e-4),
+        SpatialEmbeddingModule(start.model, clusterer=start.clusterer, learning_rate=2e-4),
         EventDataModule(
             training,
             validation,
