@@ -55,9 +55,9 @@ def test_fewer_bits(predictor, tmp_path, kind, overhead, bits, error):
             assert torch.equal(state[key], tensor)
         else:  # an error relative to the largest weight that leads to the same feature
             outer = -1 if tensor.ndim == 3 else 0
-            weights, found = (t.movedim(outer, 0).flatten(1) for t in (tensor, state[key]))
-            bound = error * weights.abs().amax(dim=1, keepdim=True) * 1.001
-            assert ((found - weights).abs() <= bound).all()
+            true, found = (t.movedim(outer, 0).flatten(1) for t in (tensor, state[key]))
+            bound = error * true.abs().amax(dim=1, keepdim=True) * 1.001
+            assert ((found - true).abs() <= bound).all()
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt"])
