@@ -42,6 +42,7 @@ def main(
             transform=RandomSymmetry(start.inputs.spatial_size),
         ),
         output=output,
+        overwrite=True,
         schedule=BudgetSchedule(max_minutes=minutes),
     )
     report("after", tuned, test)

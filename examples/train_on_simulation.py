@@ -36,6 +36,7 @@ def main(output: str | Path = "runs/example", *, minutes: float = 1.0, n_events:
         SpatialEmbeddingModule(model, clusterer=AffinityGraphClusterer(threshold=0.7), learning_rate=4e-3),
         EventDataModule(training, validation, inputs=inputs, batch_size=4, transform=RandomSymmetry(SIZE)),
         output=output,
+        overwrite=True,
         schedule=BudgetSchedule(max_minutes=minutes),
     )
     predictions = list(predictor.predict(test))

@@ -35,6 +35,7 @@ def main(output: str | Path = "runs/planes", *, minutes: float = 1.0, n_events: 
         SpatialEmbeddingModule(model, clusterer=AffinityGraphClusterer(threshold=0.7), learning_rate=4e-3),
         EventDataModule(training, validation, inputs=inputs, batch_size=8),
         output=output,
+        overwrite=True,
         schedule=BudgetSchedule(max_minutes=minutes),
     )
     predictions = list(predictor.predict(test))

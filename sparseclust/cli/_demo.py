@@ -117,6 +117,7 @@ def _train(output: Path, minutes: float, events: int, seed: int) -> str:
         batch_size=4,  # in so short a time, more steps teach more than larger ones
         max_minutes=minutes,
         seed=seed,
+        overwrite=True,
     )
     return str(output / "model.pt")
 

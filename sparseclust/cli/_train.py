@@ -63,6 +63,7 @@ def train(
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
     label: Literal["fragment", "group", "interaction"] = "fragment",
     resume: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Train a network on labelled events; Ctrl-C leaves a checkpoint, `--resume true` goes on from it.
 
@@ -117,6 +118,8 @@ def train(
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     resume
         Go on from output/last.ckpt.
+    overwrite
+        Begin anew where output holds the last.ckpt of another training, and replace it.
     """
     schedule = BudgetSchedule(max_steps=max_steps, max_minutes=max_minutes)
     if freeze and start is None:
@@ -172,6 +175,7 @@ def train(
             ema_decay=ema_decay,
             patience=patience,
             resume=resume,
+            overwrite=overwrite,
             accelerator=accelerator,
             precision=precision,
         )

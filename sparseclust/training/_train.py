@@ -50,6 +50,7 @@ def train(
     ema_decay: float | None = None,
     patience: int | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     **trainer_options: Any,
 ) -> Trained:
     """Train, keep checkpoints on the way, and write the model.
@@ -75,6 +76,8 @@ def train(
         ``model.pt`` is then the best model, written as soon as it is found, instead of the last one.
     resume : bool
         Go on from ``last.ckpt``.
+    overwrite : bool
+        Begin anew in a folder that holds the ``last.ckpt`` of another training, and replace it.
     **trainer_options
         Passed to :class:`lightning.pytorch.Trainer`, e.g. ``precision="bf16-mixed"``, a list of
         ``callbacks`` beside ours, another ``logger``, or ``enable_progress_bar=False``.
@@ -90,6 +93,8 @@ def train(
     ------
     FileNotFoundError
         If there is nothing to resume from.
+    FileExistsError
+        If ``output`` holds a ``last.ckpt`` and neither ``resume`` nor ``overwrite`` says what to do with it.
     ValueError
         If ``last.ckpt`` belongs to another training, or holds code; in training, if the loss is not finite.
     OSError
@@ -111,6 +116,11 @@ def train(
     last = output / LAST
     if resume:
         check_checkpoint(last, settings)
+    elif last.exists() and not overwrite:
+        raise FileExistsError(
+            f"{last} is the checkpoint of a training, which a new one would replace: go on with that one "
+            "(resume), give another output, or say that it may go (overwrite)"
+        )
     output.mkdir(parents=True, exist_ok=True)
 
     def keep(step: int, score: float | None, which: str = "best") -> None:

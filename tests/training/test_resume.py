@@ -223,6 +223,16 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, whole):
         run(tmp_path, resume=True)
 
 
+def test_a_new_training_does_not_replace_another(tmp_path, whole):
+    last = tmp_path / "last.ckpt"
+    last.write_bytes((whole[0] / "last.ckpt").read_bytes())
+    with pytest.raises(FileExistsError, match=r"last\.ckpt is the checkpoint of a training.*resume.*overwrite"):
+        run(tmp_path)
+    assert last.read_bytes() == (whole[0] / "last.ckpt").read_bytes()
+    assert run(tmp_path, overwrite=True, steps=1).global_step == 1
+    assert last.read_bytes() != (whole[0] / "last.ckpt").read_bytes()
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, whole):
     """A limit on the size of files is as good as a full disk."""
     folder, _ = whole
