@@ -10,6 +10,7 @@ from pathlib import Path
 
 BEAT = 10.0  # seconds between two signs of life
 SILENT = 60.0  # seconds after which a writer counts as dead
+_TURN = 0.01  # seconds; to take over is a matter of less
 
 
 @contextlib.contextmanager
@@ -101,20 +102,25 @@ def _is_dead(lock: Path, holder: str) -> bool:
 
 
 def _remove(lock: Path, holder: str, target: Path) -> None:
-    # Under a name of its own first: of two that take over, one finds nothing to rename.
-    aside = lock.with_name(f"{lock.name}.{socket.gethostname()}.{os.getpid()}")
+    # One at a time, and it looks again: the lock may be a new one by now, of another one that took over.
+    turn = lock.with_name(f"{lock.name}.turn")
     try:
-        lock.rename(aside)
-    except FileNotFoundError:
+        os.close(os.open(turn, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        time.sleep(_TURN)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - turn.stat().st_mtime > SILENT:  # killed between these lines
+                turn.unlink()
         return
-    if _holder(aside) != holder:
-        # The other one was faster, and this is its new lock.
-        aside.rename(lock)
-        return
-    aside.unlink()
-    for path in target.parent.iterdir():
-        if path.name.startswith(f".{target.name}.") and path.suffix == ".tmp":
-            path.unlink(missing_ok=True)
+    try:
+        if _holder(lock) != holder:
+            return
+        for path in target.parent.iterdir():
+            if path.name.startswith(f".{target.name}.") and path.suffix == ".tmp":
+                path.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
+    finally:
+        turn.unlink(missing_ok=True)
 
 
 def _started(process: int) -> str:

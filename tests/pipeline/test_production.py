@@ -299,3 +299,31 @@ def test_many_take_over_at_once(target):
         thread.join()
     assert max(most) == 1
     assert len(refused) + len(most) == 12
+
+
+def test_one_that_is_late_to_take_over_never_removes_a_living_lock(target, monkeypatch):
+    """Not for a moment, in which a third one could come in."""
+    target.parent.mkdir()
+    with lock.exclusive(target):
+        [held] = target.parent.iterdir()
+        there = []
+
+        def holder(path, read=lock._holder):
+            there.append(held.exists())
+            return read(path)
+
+        monkeypatch.setattr(lock, "_holder", holder)
+        lock._remove(held, "a-dead-one 1 17", target)
+        assert there == [True]
+        assert list(target.parent.iterdir()) == [held]
+
+
+def test_one_that_was_killed_while_it_took_over(target):
+    """The next one waits until it is surely dead, and goes on."""
+    dead = locked_by(target, f"{lock.socket.gethostname()} {os.getpid()} 17")
+    turn = dead.with_name(f"{dead.name}.turn")
+    turn.touch()
+    os.utime(turn, (time.time() - 2 * lock.SILENT,) * 2)
+    with lock.exclusive(target):
+        assert not turn.exists()
+    assert list(target.parent.iterdir()) == []
