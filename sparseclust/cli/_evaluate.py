@@ -36,6 +36,7 @@ def evaluate(
     label: Literal["fragment", "group", "interaction"] = "fragment",
     refine: bool | None = None,
     views: int = 1,
+    across_classes: Literal["never", "classified", "always"] | None = None,
 ) -> None:
     """Score predictions against the truth, per class, beside DBSCAN and the published network.
 
@@ -66,15 +67,27 @@ def evaluate(
     views
         Average the scores of edges over as many symmetries of the volume (up to 48): a little better, and the
         network runs as often.
+    across_classes
+        Whether particles may have voxels of several classes: never, where a classifier gave them, or always;
+        by default as the model was saved.
     """
     predictor = (
         None
         if model is None
         else Predictor.from_pretrained(
-            model, batch_size=batch_size, device=find_device(device), refine=refine, views=views
+            model,
+            batch_size=batch_size,
+            device=find_device(device),
+            refine=refine,
+            views=views,
+            across_classes=across_classes,
         )
     )
-    for name, given in (("refine", refine is not None), ("views", views != 1)):
+    for name, given in (
+        ("refine", refine is not None),
+        ("views", views != 1),
+        ("across_classes", across_classes is not None),
+    ):
         if given and predictor is None:
             raise ValueError(
                 f"--{name} changes how a model labels, and needs --model; predictions have their labels"

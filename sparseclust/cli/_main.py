@@ -20,6 +20,7 @@ COMMANDS = {
     "simulate": "write simulated events",
     "train": "train a network",
     "predict": "label the voxels of events",
+    "classify": "give voxels predicted semantic classes",
     "merge": "show the predictions of many files as one",
     "evaluate": "score predictions beside DBSCAN and the published network",
     "display": "look at events in a page that needs no network",

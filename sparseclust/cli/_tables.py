@@ -14,8 +14,9 @@ SCORES = {"ari": "ARI", "purity": "purity", "efficiency": "efficiency", "sbd": "
 HEADERS = ("class", "method", *SCORES.values(), "events", "particles", "voxels")
 PARTICLE_HEADERS = ("class", "method", "alone", "found", "best Dice", "touching", "found", "best Dice")
 WEIGHTING = (
-    "Scores are means over the events that hold the class, in the last rows over all of these; within an "
-    "event, purity and efficiency are unweighted means over particles, F1 and PQ count particles at IoU 0.5. "
+    "Scores are means over the events that hold the class, under All over all of these; of whole events, "
+    "where particles of all classes are one partition, over events. Within an event, purity and efficiency "
+    "are unweighted means over particles, F1 and PQ count particles at IoU 0.5. "
     "In brackets: the error of the last digits, by drawing events (bootstrap)."
 )
 PARTICLES = (
@@ -23,7 +24,7 @@ PARTICLES = (
     "class, how many there are, which fraction has a cluster of IoU above 0.5, and the mean best Dice "
     "coefficient."
 )
-_TOTAL = -2  # a number that no class has
+_TOTAL, _WHOLE = -2, -3  # numbers that no class has
 _DRAWS = 200
 
 
@@ -35,7 +36,10 @@ def comparison_rows(scores: Mapping[str, Scorer]) -> list[tuple[str, ...]]:
     scores : mapping of method name to Scorer
         As :func:`sparseclust.training.evaluate` returns.
     """
-    summaries = {name: _by_class(scorer.table()) for name, scorer in scores.items()}
+    summaries = {
+        name: _by_class(scorer.table()) | {_WHOLE: _cells(scorer.whole_events())}
+        for name, scorer in scores.items()
+    }
     rows: list[tuple[str, ...]] = []
     for c, label in _classes(summaries):
         first = len(rows)
@@ -72,27 +76,27 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _classes(summaries: Mapping[str, Mapping[int, Any]]) -> list[tuple[int, str]]:
-    """Classes that occur with their names, the total last; it is left out where there is one class only."""
-    found = sorted({c for summary in summaries.values() for c in summary} - {_TOTAL})
+    """Classes that occur with their names; with several, the totals last."""
+    there = {c for summary in summaries.values() for c in summary}
+    found = sorted(there - {_TOTAL, _WHOLE})
     names = {int(c): c.name.capitalize() for c in SemanticClass}
-    return [(c, names.get(c, "all voxels")) for c in found] + ([(_TOTAL, "All")] if len(found) > 1 else [])
+    together = [(_TOTAL, "All"), (_WHOLE, "Whole events")] if len(found) > 1 else []
+    return [(c, names.get(c, "all voxels")) for c in found] + [
+        (c, name) for c, name in together if c in there
+    ]
 
 
 def _by_class(table: npt.NDArray[Any]) -> dict[int, tuple[str, ...]]:
     parts = {int(c): table[table["semantic"] == c] for c in np.unique(table["semantic"])} | {_TOTAL: table}
-    out = {}
-    for c, part in parts.items():
-        [row] = summarize_scores(part, by=None, weight="event")
-        errors = (
-            bootstrap(part, rng=np.random.default_rng(0), n=_DRAWS)
-            if len(np.unique(part["event"])) > 1
-            else None
-        )
-        cells = (
-            _with_error(row[s]["mean"], None if errors is None else float(errors[s]["std"])) for s in SCORES
-        )
-        out[c] = (*cells, *(f"{row[name]:,}" for name in ("n_rows", "n_true", "n_points")))
-    return out
+    return {c: _cells(part) for c, part in parts.items()}
+
+
+def _cells(table: npt.NDArray[Any]) -> tuple[str, ...]:
+    [row] = summarize_scores(table, by=None, weight="event")
+    several = len(np.unique(table["event"])) > 1
+    errors = bootstrap(table, rng=np.random.default_rng(0), n=_DRAWS) if several else None
+    cells = (_with_error(row[s]["mean"], None if errors is None else float(errors[s]["std"])) for s in SCORES)
+    return (*cells, *(f"{row[name]:,}" for name in ("n_rows", "n_true", "n_points")))
 
 
 def _with_error(value: float, error: float | None) -> str:

@@ -57,6 +57,7 @@ def train(
     start: str | None = None,
     freeze: bool = False,
     only: Literal["edges", "embeddings"] | None = None,
+    across_classes: bool = False,
     workers: int = 1,
     seed: int = 0,
     accelerator: str = "auto",
@@ -106,6 +107,9 @@ def train(
     only
         Train edges or embeddings alone: branches for the other are not run, which saves their time, and stay
         as they are.
+    across_classes
+        Learn to join and to cut between voxels of different classes, too: for events whose classes a
+        classifier predicted, as `sparseclust classify` writes them.
     workers
         Processes that read events.
     seed
@@ -160,7 +164,9 @@ def train(
                 raise ValueError(f"nothing to train: {start} has all weights, and --freeze keeps them")
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name in missing)
-    module: Any = _module(model, network, loss, learning_rate, start=start, only=only)
+    module: Any = _module(
+        model, network, loss, learning_rate, start=start, only=only, across_classes=across_classes
+    )
     if only is not None:
         for branch in model.branches.values():
             # Not the others, or several processes would wait for their gradients.
@@ -207,12 +213,14 @@ def _module(
     *,
     start: str | None,
     only: Literal["edges", "embeddings"] | None,
+    across_classes: bool,
 ) -> SpatialEmbeddingModule | SemanticModule:
     weights = asdict(loss)
     class_weights = weights.pop("class_weights")
     if network.name == SEMANTIC:
-        if only is not None:
-            raise ValueError(f"--only is for networks of edges and embeddings, not for {SEMANTIC}")
+        for option, given in (("--only", only is not None), ("--across_classes", across_classes)):
+            if given:
+                raise ValueError(f"{option} is for networks of edges and embeddings, not for {SEMANTIC}")
         return SemanticModule(
             model, loss=SemanticLoss(class_weights=class_weights), learning_rate=learning_rate
         )
@@ -225,6 +233,7 @@ def _module(
         loss=SpatialEmbeddingLoss(**weights),
         clusterer=_clusterer("spice" if only == "embeddings" else network.name, start),
         only=only,
+        across_classes=across_classes,
         learning_rate=learning_rate,
     )
 

@@ -6,7 +6,7 @@ from sparseclust.pipeline._files import write_predictions
 from sparseclust.pipeline._model_file import describe_pretrained, list_pretrained
 from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import PARTICLE_CLASSES, Predictor
-from sparseclust.pipeline._production import PredictedFile, predict_file
+from sparseclust.pipeline._production import PredictedFile, classify_file, predict_file
 from sparseclust.pipeline._tiles import TiledNetwork
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "SemanticClassifier",
     "TiledNetwork",
     "assemble",
+    "classify_file",
     "describe_pretrained",
     "edges_within",
     "list_pretrained",

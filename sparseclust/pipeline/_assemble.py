@@ -82,9 +82,14 @@ def bridges(batch: Batch, radius: float) -> Tensor:
 
 
 def assemble(
-    clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, *, refine: bool = False
+    clusterer: Clusterer,
+    outputs: Mapping[str, Tensor],
+    batch: Batch,
+    *,
+    refine: bool = False,
+    across_classes: bool = False,
 ) -> npt.NDArray[np.int64]:
-    """Label the voxels of a batch; nothing crosses an event or a semantic class.
+    """Label the voxels of a batch; nothing crosses an event or, unless that is asked for, a semantic class.
 
     Parameters
     ----------
@@ -95,6 +100,8 @@ def assemble(
     batch : Batch
     refine : bool
         Repair the clusters of Gaussian kernels with :func:`sparseclust.clustering.refine`.
+    across_classes : bool
+        Let the edges of an affinity graph join voxels of different classes.
 
     Returns
     -------
@@ -104,14 +111,15 @@ def assemble(
     Raises
     ------
     ValueError
-        If the network does not give what the clusterer reads, or there is nothing to refine.
+        If the network does not give what the clusterer reads, there is nothing to refine, or Gaussian kernels
+        are to join classes.
 
     Notes
     -----
     Where outputs on a GPU are clustered by Gaussian kernels, only labels leave it. The union-find of an
     affinity graph and the repairs work on the host.
     """
-    return label_batch(clusterer, outputs, batch, refine=refine).labels
+    return label_batch(clusterer, outputs, batch, refine=refine, across_classes=across_classes).labels
 
 
 def needed_outputs(clusterer: Clusterer) -> tuple[str, ...]:
@@ -121,10 +129,16 @@ def needed_outputs(clusterer: Clusterer) -> tuple[str, ...]:
 
 
 def label_batch(
-    clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, *, refine: bool = False
+    clusterer: Clusterer,
+    outputs: Mapping[str, Tensor],
+    batch: Batch,
+    *,
+    refine: bool = False,
+    across_classes: bool = False,
 ) -> Labelled:
     """Do the work of :func:`assemble`; what an affinity graph was made of comes along."""
     check_refine(clusterer, refine)
+    check_across_classes(clusterer, across_classes)
     needed = needed_outputs(clusterer)
     missing = [name for name in needed if name not in outputs]
     if missing:
@@ -133,8 +147,10 @@ def label_batch(
             "choose another clusterer or another model"
         )
     if isinstance(clusterer, AffinityGraphClusterer):
-        within, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
-        edges, affinity = within.cpu().numpy(), torch.sigmoid(logits.float()).cpu().numpy()
+        joined, logits = outputs["edges"], outputs["affinity"]
+        if not across_classes:
+            joined, logits = edges_within(joined, logits, batch.group)
+        edges, affinity = joined.cpu().numpy(), torch.sigmoid(logits.float()).cpu().numpy()
         semantic = None if batch.semantic is None else batch.semantic.cpu().numpy()
         labels = clusterer.fit_predict(edges, affinity, n=len(batch.tensor), semantic=semantic)
         return Labelled(labels, edges, affinity)
@@ -154,6 +170,15 @@ def check_refine(clusterer: Clusterer, refine: bool) -> None:
         raise ValueError(
             f"refine repairs the clusters of Gaussian kernels; those of {type(clusterer).__name__} are "
             "connected pieces already, leave refine out"
+        )
+
+
+def check_across_classes(clusterer: Clusterer, across_classes: bool) -> None:
+    """Refuse it of what sees one class at a time."""
+    if across_classes and not isinstance(clusterer, AffinityGraphClusterer):
+        raise ValueError(
+            f"across_classes is about the edges of an affinity graph; {type(clusterer).__name__} clusters "
+            "each class for itself"
         )
 
 

@@ -27,15 +27,17 @@ class Prediction:
         The network's outputs per voxel, aligned likewise; ``nan`` for voxels that the network did not see.
         Those that the clusterer reads, and those that the predictor was asked for.
     edges : (2, m) int64, optional
-        Pairs of rows that an affinity graph joins or not: touching voxels of one class.
+        Pairs of rows that an affinity graph joins or not: touching voxels, of one class unless the predictor
+        joined across them, and bridges.
     affinity : (m,) float32, optional
         How likely each of them is of one particle.
     voxel : (n,) int64, optional
         Row that stands for each row: itself, or another one where the event lists the coordinate more than
         once; -1 for voxels that the network did not see. Edges join such rows. None: each for itself.
     semantic : (n,) int64, optional
-        Semantic class of each voxel that a classifier gave, and that it was clustered with; those of the
-        event stay as they were.
+        Semantic class of each voxel that a classifier gave, and that it was clustered with; where the
+        predictor joined across classes, that of most voxels of its particle. Those of the event stay as they
+        were.
     """
 
     event: Event
@@ -99,27 +101,45 @@ class Seen:
 
 
 def per_event(
-    seen: Sequence[Seen], labelled: Labelled, outputs: Mapping[str, npt.NDArray[np.float32]]
+    seen: Sequence[Seen],
+    labelled: Labelled,
+    outputs: Mapping[str, npt.NDArray[np.float32]],
+    *,
+    one_class: bool = False,
 ) -> list[Prediction]:
-    """Cut what belongs to a batch into its events."""
+    """Cut what belongs to a batch into its events; with ``one_class`` a particle has that of its majority."""
     sizes = [len(s.event) for s in seen]
     splits = np.cumsum([0, *sizes])
     predictions = []
     for s, a, b, (edges, affinity) in zip(seen, splits, splits[1:], _graphs(labelled, splits)):
         arrays = Outputs((name, s.expand(values[a:b])) for name, values in outputs.items())
         rows = None if edges is None else s.leading[edges - a]
+        labels = s.expand_labels(labelled.labels[a:b])
+        semantic = s.semantic
+        if one_class and semantic is not None:
+            semantic = majority(semantic, labels)
         predictions.append(
             Prediction(
                 s.original,
-                s.expand_labels(labelled.labels[a:b]),
+                labels,
                 arrays,
                 rows,
                 affinity,
                 voxel=s.voxel(),
-                semantic=s.semantic,
+                semantic=semantic,
             )
         )
     return predictions
+
+
+def majority(semantic: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Class of most voxels of each particle, of equally many the smallest; others keep theirs."""
+    inside = labels >= 0
+    votes = np.zeros((labels.max(initial=-1) + 1, semantic.max(initial=0) + 1), np.int64)
+    np.add.at(votes, (labels[inside], semantic[inside]), 1)
+    out = semantic.copy()
+    out[inside] = votes.argmax(axis=1)[labels[inside]]
+    return out
 
 
 def _graphs(labelled: Labelled, splits: npt.NDArray[np.int64]) -> Iterator[tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from sparseclust.pipeline._assemble import (
     PER_EDGE,
     Clusterer,
     Labelled,
+    check_across_classes,
     check_refine,
     clusterer_from_dict,
     clusterer_to_dict,
@@ -37,6 +38,7 @@ from sparseclust.pipeline._workers import LabelPool
 
 STAGES = ("read", "collate", "network", "cluster")
 PARTICLE_CLASSES = (SemanticClass.SHOWER, SemanticClass.TRACK, SemanticClass.MICHEL, SemanticClass.DELTA)
+AcrossClasses = Literal["never", "classified", "always"]
 _PRECISIONS = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -77,6 +79,11 @@ class Predictor:
     views : int
         Average the scores of edges over as many symmetries of the volume, at most 48 in three dimensions: a
         little better, and the network runs as often. 1: the events as they are.
+    across_classes : {"never", "classified", "always"}
+        Whether touching voxels of different classes may be of one particle: where :attr:`classifier` gave
+        their classes, or always. Only for an affinity graph, and a network that has learned it
+        (``sparseclust train --across_classes true``). Predicted classes are then those of most voxels of a
+        particle.
     outputs : sequence of str
         Outputs per voxel that predictions hold beside those that the clusterer reads. Branches of a
         :class:`~sparseclust.models.BranchedNet` that give neither are not run.
@@ -97,7 +104,8 @@ class Predictor:
 
     Notes
     -----
-    Voxels of different events or classes are never in one particle. Where an event lists a coordinate more
+    Voxels of different events are never in one particle, those of different classes only with
+    ``across_classes``. Where an event lists a coordinate more
     than once, the network sees it once (see :func:`sparseclust.data.coalesce_event`) and all its rows get
     the same label.
 
@@ -128,6 +136,7 @@ class Predictor:
         precision: str | None = None,
         refine: bool = False,
         views: int = 1,
+        across_classes: AcrossClasses = "never",
         outputs: Sequence[str] = (),
     ) -> None:
         if precision not in _PRECISIONS:
@@ -135,7 +144,12 @@ class Predictor:
         for name, value in (("batch_size", batch_size), ("views", views)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if across_classes not in get_args(AcrossClasses):
+            raise ValueError(
+                f"across_classes must be one of {list(get_args(AcrossClasses))}, got {across_classes!r}"
+            )
         check_refine(clusterer, refine)
+        check_across_classes(clusterer, across_classes != "never")
         self.model = model if device is None else model.to(device)
         self.clusterer = clusterer
         self.inputs = inputs
@@ -144,6 +158,7 @@ class Predictor:
         self.precision = precision
         self.refine = refine
         self.views = views
+        self.across_classes = across_classes
         self.outputs = tuple(outputs)
         self.classifier: SemanticClassifier | None = None
         self.seconds = dict.fromkeys(STAGES, 0.0)
@@ -182,7 +197,7 @@ class Predictor:
         with LabelPool(workers) as pool:
             for batch in self._batches(events):
                 found = self._forward(batch)
-                task = pool.submit(self.clusterer, found.outputs, found.batch, refine=self.refine)
+                task = pool.submit(self.clusterer, found.outputs, found.batch, **self._how)
                 waiting.append((found, task))
                 if len(waiting) > 2 * workers:
                     yield from self._collected(pool, *waiting.popleft())
@@ -193,12 +208,23 @@ class Predictor:
         """Label events in one forward pass."""
         found = self._forward(events)
         with self._stage("cluster"):
-            labelled = label_batch(self.clusterer, found.outputs, found.batch, refine=self.refine)
-            return per_event(found.seen, labelled, found.arrays)
+            labelled = label_batch(self.clusterer, found.outputs, found.batch, **self._how)
+            return self._per_event(found, labelled)
 
     def _collected(self, pool: LabelPool, found: "_Outputs", task: "Future[Labelled]") -> list[Prediction]:
         with self._stage("cluster"):
-            return per_event(found.seen, pool.result(task), found.arrays)
+            return self._per_event(found, pool.result(task))
+
+    def _per_event(self, found: "_Outputs", labelled: Labelled) -> list[Prediction]:
+        return per_event(found.seen, labelled, found.arrays, one_class=self._how["across_classes"])
+
+    @property
+    def _how(self) -> dict[str, bool]:
+        """Options of :func:`label_batch`."""
+        across = self.across_classes == "always" or (
+            self.across_classes == "classified" and self.classifier is not None
+        )
+        return {"refine": self.refine, "across_classes": across}
 
     def _batches(self, events: Iterable[Event]) -> Iterator[list[Event]]:
         source = iter(events)
@@ -278,6 +304,7 @@ class Predictor:
             "inputs": asdict(self.inputs),
             "clusterer": clusterer_to_dict(self.clusterer),
             "refine": self.refine,
+            "across_classes": self.across_classes,
             "classes": list(self.classes),
         }
         write_model(Path(path), content, bits=bits)
@@ -293,6 +320,7 @@ class Predictor:
         precision: str | None = None,
         refine: bool | None = None,
         views: int = 1,
+        across_classes: AcrossClasses | None = None,
         outputs: Sequence[str] = (),
     ) -> Self:
         """Read a file that :meth:`save` wrote, or take a model that comes with the library.
@@ -305,7 +333,7 @@ class Predictor:
             Put the weights into this network, which the file need not know how to build.
         batch_size, device, precision, views, outputs
             As for the class.
-        refine : bool, optional
+        refine, across_classes : optional
             As for the class; by default as the file says.
 
         Raises
@@ -331,5 +359,8 @@ class Predictor:
             precision=precision,
             refine=content.get("refine", False) if refine is None else refine,
             views=views,
+            across_classes=content.get("across_classes", "never")
+            if across_classes is None
+            else across_classes,
             outputs=outputs,
         )

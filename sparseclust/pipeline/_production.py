@@ -1,27 +1,30 @@
-"""Predictions of files: each finished once, the same bytes however often it was interrupted."""
+"""Predictions and classes of files: each finished once, the same bytes however often it was interrupted."""
 
 import copy
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import h5py
 import torch
 
 from sparseclust._lock import exclusive
 from sparseclust._version import __version__
-from sparseclust.data import EventStore, open_events
+from sparseclust.data import Event, EventStore, open_events, write_events
 from sparseclust.pipeline._assemble import clusterer_to_dict
+from sparseclust.pipeline._classifier import SemanticClassifier
 from sparseclust.pipeline._files import WITH_EMBEDDINGS, write_predictions
-from sparseclust.pipeline._prediction import Prediction
 from sparseclust.pipeline._predictor import Predictor
 
 ORIGIN = "made_from"
+InstanceLabel = Literal["fragment", "group", "interaction"]
+_Item = TypeVar("_Item")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NO_ATTRS: Mapping[str, Any] = {}
 
@@ -32,7 +35,7 @@ class PredictedFile(NamedTuple):
     Attributes
     ----------
     path : Path
-        The predictions.
+        The predictions, or the events with their classes.
     n_events : int
     new : bool
         False if they were there already.
@@ -51,7 +54,7 @@ def predict_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    label: Literal["fragment", "group", "interaction"] = "fragment",
+    label: InstanceLabel = "fragment",
     embeddings: bool = False,
     workers: int = 0,
     overwrite: bool = False,
@@ -108,32 +111,102 @@ def predict_file(
     >>> predict_file(predictor, "run-17.h5", "out/run-17.pred.h5").n_events  # doctest: +SKIP
     2500
     """
-    path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(path):
-        events = open_events(source, label=label, spatial_size=predictor.inputs.spatial_size)
-        origin = {
-            "events": _checksum(Path(source)),
-            "model": fingerprint(predictor),
-            "options": {"label": label, "embeddings": embeddings},
-            "release": __version__,
-        }
-        if _is_finished(path, origin, replace=overwrite):
-            return PredictedFile(path, len(events), False, {})
+    options = {"label": label, "embeddings": embeddings}
+    with _unless_finished(predictor, source, target, options, overwrite=overwrite) as work:
+        if work.finished:
+            return PredictedFile(work.path, len(work.events), False, {})
         if embeddings:
             predictor = copy.copy(predictor)
             predictor.outputs = (*predictor.outputs, *WITH_EMBEDDINGS)
         before, begin = dict(predictor.seconds), time.perf_counter()
-        labelled = _counted(predictor.predict(events, workers=workers), advance)
-        n = write_predictions(path, labelled, attrs={**attrs, ORIGIN: origin}, embeddings=embeddings)
+        labelled = _counted(predictor.predict(work.events, workers=workers), advance)
+        n = write_predictions(
+            work.path, labelled, attrs={**attrs, ORIGIN: work.origin}, embeddings=embeddings
+        )
         seconds = {stage: spent - before[stage] for stage, spent in predictor.seconds.items()}
         seconds["write"] = time.perf_counter() - begin - sum(seconds.values())
-        return PredictedFile(path, n, True, seconds)
+        return PredictedFile(work.path, n, True, seconds)
 
 
-def fingerprint(predictor: Predictor) -> str:
-    """Name all that a predictor's labels depend on, apart from the events: SHA-256, hexadecimal."""
-    classifier = predictor.classifier
+def classify_file(
+    classifier: SemanticClassifier,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    label: InstanceLabel = "fragment",
+    overwrite: bool = False,
+    attrs: Mapping[str, Any] = _NO_ATTRS,
+    advance: Callable[[int], object] | None = None,
+) -> PredictedFile:
+    """Write the events of a file with predicted classes in the place of theirs, unless that was done before.
+
+    True instances and all else stay, so that ``sparseclust train --across_classes`` can learn from the file
+    what the classifier gets wrong.
+
+    Parameters
+    ----------
+    classifier : SemanticClassifier
+    source, target, label, overwrite, attrs, advance
+        As for :func:`predict_file`, which also says what is raised, and which files are kept.
+
+    Returns
+    -------
+    PredictedFile
+        Its ``seconds`` are those of ``"classify"``, reading and writing included.
+
+    Examples
+    --------
+    >>> from sparseclust.pipeline import SemanticClassifier, classify_file
+    >>> classifier = SemanticClassifier.from_pretrained("semantic-small", min_size=1)
+    >>> classify_file(classifier, "run-17.h5", "out/run-17.class.h5").n_events  # doctest: +SKIP
+    2500
+    """
+    with _unless_finished(classifier, source, target, {"label": label}, overwrite=overwrite) as work:
+        if work.finished:
+            return PredictedFile(work.path, len(work.events), False, {})
+        begin = time.perf_counter()
+        classified = _counted(classifier.classify(work.events), advance)
+        n = write_events(work.path, classified, attrs={**attrs, ORIGIN: work.origin})
+        return PredictedFile(work.path, n, True, {"classify": time.perf_counter() - begin})
+
+
+class _Work(NamedTuple):
+    """Events, and the file that they are to become."""
+
+    path: Path
+    events: Sequence[Event]
+    origin: dict[str, Any]
+    finished: bool
+
+
+@contextmanager
+def _unless_finished(
+    model: Predictor | SemanticClassifier,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    options: dict[str, Any],
+    *,
+    overwrite: bool,
+) -> Iterator[_Work]:
+    """Open the events, and look what is at the target, which no other process writes meanwhile."""
+    path = Path(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(path):
+        events = open_events(source, label=options["label"], spatial_size=model.inputs.spatial_size)
+        origin = {
+            "events": _checksum(Path(source)),
+            "model": fingerprint(model),
+            "options": options,
+            "release": __version__,
+        }
+        yield _Work(path, events, origin, _is_finished(path, origin, replace=overwrite))
+
+
+def fingerprint(model: Predictor | SemanticClassifier) -> str:
+    """Name all that labels or classes depend on, apart from the events: SHA-256, hexadecimal."""
+    if isinstance(model, SemanticClassifier):
+        return _digest({**_settings(model), "batch_size": model.batch_size}, [model.model])
+    predictor, classifier = model, model.classifier
     settings = {
         "inputs": asdict(predictor.inputs),
         "clusterer": clusterer_to_dict(predictor.clusterer),
@@ -142,12 +215,19 @@ def fingerprint(predictor: Predictor) -> str:
         "batch_size": predictor.batch_size,
         "precision": predictor.precision,
         "views": predictor.views,
-        "classifier": None
-        if classifier is None
-        else {"inputs": asdict(classifier.inputs), "min_size": classifier.min_size},
+        "across_classes": predictor.across_classes,
+        "classifier": None if classifier is None else _settings(classifier),
     }
+    return _digest(settings, [predictor.model] + ([] if classifier is None else [classifier.model]))
+
+
+def _settings(classifier: SemanticClassifier) -> dict[str, Any]:
+    return {"inputs": asdict(classifier.inputs), "min_size": classifier.min_size}
+
+
+def _digest(settings: Mapping[str, Any], models: Sequence[torch.nn.Module]) -> str:
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for model in [predictor.model] + ([] if classifier is None else [classifier.model]):
+    for model in models:
         config = [module.config for module in model.modules() if hasattr(module, "config")]
         found.update(json.dumps([repr(model), config], sort_keys=True).encode())
         for name, values in model.state_dict().items():
@@ -209,10 +289,8 @@ def _is_half(path: Path) -> bool:
         return begin in (b"", _SIGNATURE)
 
 
-def _counted(
-    predictions: Iterator[Prediction], advance: Callable[[int], object] | None
-) -> Iterator[Prediction]:
-    for prediction in predictions:
-        yield prediction
+def _counted(items: Iterator[_Item], advance: Callable[[int], object] | None) -> Iterator[_Item]:
+    for item in items:
+        yield item
         if advance is not None:
             advance(1)

@@ -28,12 +28,12 @@ class LabelPool:
         )
 
     def submit(
-        self, clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, *, refine: bool
+        self, clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, **options: bool
     ) -> "Future[Labelled]":
-        """Begin to label a batch; what is on a GPU is copied to the host."""
+        """Begin to label a batch, with options of :func:`label_batch`; what is on a GPU is copied."""
         on_host = {name: values.cpu() for name, values in outputs.items()}
         # As bytes: tensors would go through shared memory, of which containers have little.
-        return self._pool.submit(_label, pickle.dumps((clusterer, on_host, batch.to("cpu"), refine)))
+        return self._pool.submit(_label, pickle.dumps((clusterer, on_host, batch.to("cpu"), options)))
 
     def result(self, task: "Future[Labelled]") -> Labelled:
         """Wait for the labels; raise BrokenProcessPool if a worker was killed."""
@@ -63,8 +63,8 @@ class LabelPool:
 
 
 def _label(task: bytes) -> Labelled:
-    clusterer, outputs, batch, refine = pickle.loads(task)
-    return label_batch(clusterer, outputs, batch, refine=refine)
+    clusterer, outputs, batch, options = pickle.loads(task)
+    return label_batch(clusterer, outputs, batch, **options)
 
 
 def _begin() -> None:

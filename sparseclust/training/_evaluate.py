@@ -67,7 +67,7 @@ class Scorer:
     Notes
     -----
     The voxels without a label (-1) count as one more cluster of their event and class, so leaving voxels out
-    costs efficiency. Memory: the voxels of 64 events, one row per (event, class), and one per particle.
+    costs efficiency. Memory: the voxels of 64 events, one row per event, per (event, class) and per particle.
 
     Examples
     --------
@@ -128,6 +128,18 @@ class Scorer:
         self._flush()
         return np.concatenate([t.events for t in self._tables] or [_score(_NOTHING).events])
 
+    def whole_events(self) -> npt.NDArray[Any]:
+        """One row per event: the particles of all its classes as one partition.
+
+        Returns
+        -------
+        (g,) structured array
+            As :meth:`table`, without the class. Where classes are predicted, particles of different ones may
+            have been joined, which no score of one class shows.
+        """
+        self._flush()
+        return np.concatenate([t.whole for t in self._tables] or [_score(_NOTHING).whole])
+
     def particles(self) -> npt.NDArray[Any]:
         """One row per true particle.
 
@@ -159,6 +171,7 @@ class _Voxels(NamedTuple):
 
 class _Tables(NamedTuple):
     events: npt.NDArray[Any]
+    whole: npt.NDArray[Any]
     particles: npt.NDArray[Any]
 
 
@@ -167,20 +180,25 @@ _NOTHING = _Voxels(*(np.zeros(0, np.int64),) * 4, np.zeros((0, 3), np.int32))
 
 def _score(voxels: _Voxels) -> _Tables:
     true, labels, event, semantic, coords = voxels
-    matches = score_matches(true, labels, event=event, semantic=semantic)
-    events = score_events(true, labels, event=event, semantic=semantic)
     particles = score_clusters(true, labels, event=event, semantic=semantic).true
     # Rows ascend in event, class and label, as those of the scores.
     _, particle = np.unique(np.stack([event, semantic, true]), axis=1, return_inverse=True)
+    particle = particle.reshape(-1)
     group = np.unique(np.stack([event, semantic]), axis=1, return_inverse=True)[1]
-    i, j = particle.reshape(-1)[neighbour_edges(coords, group=group.reshape(-1))]
+    i, j = particle[neighbour_edges(coords, group=group.reshape(-1))]
     touching = np.zeros(len(particles), np.bool_)
     touching[i[i != j]] = touching[j[i != j]] = True
     # An IoU above 1/2 is a Dice coefficient above 2/3.
     return _Tables(
-        _extended(events, f1=matches["f1"], pq=matches["pq"]),
+        _partition_scores(true, labels, event=event, semantic=semantic),
+        _partition_scores(particle, labels, event=event),
         _extended(particles, touching=touching, found=particles["best_dice"] > 2 / 3),
     )
+
+
+def _partition_scores(true: npt.NDArray[Any], labels: npt.NDArray[Any], **groups: Any) -> npt.NDArray[Any]:
+    matches = score_matches(true, labels, **groups)
+    return _extended(score_events(true, labels, **groups), f1=matches["f1"], pq=matches["pq"])
 
 
 def _extended(table: npt.NDArray[Any], **columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -197,7 +215,7 @@ def _extended(table: npt.NDArray[Any], **columns: npt.NDArray[Any]) -> npt.NDArr
 def evaluate(
     predictions: Iterable[Prediction], *, classes: Sequence[int] = PARTICLE_CLASSES
 ) -> dict[str, Scorer]:
-    """Score predictions, and DBSCAN on the same events.
+    """Score predictions, and DBSCAN on the same events, with predicted classes where there are some.
 
     Parameters
     ----------
@@ -219,5 +237,11 @@ def evaluate(
     ours, baseline = Scorer(classes), Scorer(classes)
     for prediction in predictions:
         ours.add(prediction.event, prediction.labels)
-        baseline.add(prediction.event, dbscan_labels(prediction.event, classes=classes))
+        baseline.add(prediction.event, dbscan_labels(_as_clustered(prediction), classes=classes))
     return {"sparseclust": ours, "DBSCAN": baseline}
+
+
+def _as_clustered(prediction: Prediction) -> Event:
+    """Return the event with the classes that a classifier gave, if one did."""
+    event = prediction.event
+    return event if prediction.semantic is None else Event(event.coords, event.feats, prediction.semantic)

@@ -42,6 +42,9 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     only : {"edges", "embeddings"}, optional
         Train these alone: branches of a :class:`~sparseclust.models.BranchedNet` for the other are not run,
         which saves their time, and keep their weights, though the encoder that they read learns on.
+    across_classes : bool
+        Learn whether touching voxels of different classes are of one particle, too: for events whose classes
+        are predicted, where they may be. Bridges and embeddings stay within a class.
     learning_rate : float
         Peak rate of AdamW.
     weight_decay : float
@@ -75,6 +78,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         maximin_weight: float = 1.0,
         clusterer: GaussianKernelClusterer | AffinityGraphClusterer | None = None,
         only: Literal["edges", "embeddings"] | None = None,
+        across_classes: bool = False,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-4,
     ) -> None:
@@ -92,6 +96,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         given = list(getattr(model, "outputs", ()))
         if not set(self.only or ()) <= set(given):
             raise ValueError(f"{only} alone cannot be trained: the branches of the network give {given}")
+        self.across_classes = across_classes
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.scores = PartitionMetric()
@@ -112,7 +117,14 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         With Gaussian kernels it repairs their clusters.
         """
         refine = isinstance(self.clusterer, GaussianKernelClusterer)
-        return Predictor(self.model, self.clusterer, inputs=inputs, classes=classes, refine=refine)
+        return Predictor(
+            self.model,
+            self.clusterer,
+            inputs=inputs,
+            classes=classes,
+            refine=refine,
+            across_classes="classified" if self.across_classes else "never",
+        )
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Run the network on a batch."""
@@ -135,7 +147,9 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         terms = self._terms(batch, outputs)
         self.log("val/loss", terms["loss"], batch_size=batch.tensor.batch_size, sync_dist=True)
         assert batch.instance is not None
-        labels = torch.from_numpy(assemble(self.clusterer, outputs, batch)).to(batch.instance.device)
+        labels = torch.from_numpy(
+            assemble(self.clusterer, outputs, batch, across_classes=self.across_classes)
+        ).to(batch.instance.device)
         known = batch.instance >= 0
         semantic = None if batch.semantic is None else batch.semantic[known]
         points = batch.instance[known], labels[known], batch.tensor.coords[known, 0], semantic
@@ -173,7 +187,10 @@ class SpatialEmbeddingModule(lightning.LightningModule):
             terms |= self.loss(*embedding, **truth, semantic=batch.semantic)
             losses.append(terms["loss"] * share(cluster_weight, *truth.values(), self.loss))
         if "affinity" in outputs:
-            edges, logits = edges_within(outputs["edges"], outputs["affinity"], batch.group)
+            edges, logits, group = outputs["edges"], outputs["affinity"], batch.tensor.coords[:, 0].long()
+            if not self.across_classes:
+                group = batch.group
+                edges, logits = edges_within(edges, logits, group)
             places = batch.tensor.coords[:, 1:]
             bridge = (places[edges[0]] - places[edges[1]]).abs().amax(dim=1) > 1
             touching = edges[:, ~bridge]
@@ -186,9 +203,9 @@ class SpatialEmbeddingModule(lightning.LightningModule):
                 weight = share(edge_weight, edges[:, bridge], batch.instance, None, self.bridge_loss)
                 losses.append(terms["bridge_loss"] * weight)
             if self.maximin_weight:
-                of_pairs = self.maximin_loss(logits, edges, instance=batch.instance, group=batch.group)
+                of_pairs = self.maximin_loss(logits, edges, instance=batch.instance, group=group)
                 terms |= {f"maximin_{name}": value for name, value in of_pairs.items()}
-                weight = share(edge_weight, edges, batch.instance, batch.group, self.maximin_loss)
+                weight = share(edge_weight, edges, batch.instance, group, self.maximin_loss)
                 losses.append(terms["maximin_loss"] * weight * self.maximin_weight)
         return {**terms, "loss": torch.stack(losses).sum()}
 

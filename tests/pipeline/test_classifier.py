@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from sparseclust.clustering import AffinityGraphClusterer
-from sparseclust.data import Event, EventStore, VoxelInputs
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.data import Event, EventStore, VoxelInputs, write_events
 from sparseclust.models import edge_unet, semantic_unet
-from sparseclust.pipeline import Predictor, SemanticClassifier, predict_file, write_predictions
+from sparseclust.pipeline import (
+    Predictor,
+    SemanticClassifier,
+    classify_file,
+    predict_file,
+    write_predictions,
+)
+from sparseclust.pipeline._prediction import majority
 from sparseclust.pipeline._smooth import smooth_classes
 
 SIZE = 16
@@ -170,3 +177,77 @@ def test_min_size_is_kept_with_the_network(classifier, tmp_path):
     assert SemanticClassifier.from_pretrained(tmp_path / "classes.pt", min_size=1).min_size == 1
     with pytest.raises(ValueError, match="min_size must be at least 1"):
         SemanticClassifier(classifier.model, inputs=classifier.inputs, min_size=0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_particles_of_several_predicted_classes(predictor, classifier, rng, workers):
+    """One line of voxels whose predicted classes change: cut there, or joined and of the class of most."""
+    event = Event(np.column_stack([np.arange(12), np.full((12, 2), 3)]), np.ones(12))
+    said = np.array([1] * 7 + [3] * 2 + [1] * 3)
+    classifier.classify_batch = lambda given: [Event(e.coords, e.feats, said) for e in given]
+    predictor.clusterer = AffinityGraphClusterer(threshold=0.0, min_size=1)  # all that may be joined is
+    predictor.classifier = classifier
+    [apart] = predictor.predict([event], workers=workers)
+    assert apart.labels.tolist() == [0] * 7 + [1] * 2 + [0] * 3  # a bridge, over the other class
+    assert apart.semantic.tolist() == said.tolist()
+    predictor.across_classes = "classified"
+    [whole] = predictor.predict([event], workers=workers)
+    assert set(whole.labels) == {0}
+    assert set(whole.semantic) == {1}
+    assert len(whole.edges.T) == len(apart.edges.T) + 2
+    predictor.classifier = None
+    known = Event(event.coords, event.feats, said)
+    assert [len(set(p.labels)) for p in predictor.predict([known], workers=workers)] == [2]
+    predictor.across_classes = "always"
+    [always] = predictor.predict([known], workers=workers)
+    assert set(always.labels) == {0}
+    assert always.semantic is None  # there is no prediction of it, and the event keeps its own
+
+
+def test_the_class_of_most_voxels():
+    semantic, labels = np.array([1, 3, 1, 2, 2, 0, 4]), np.array([0, 0, 0, 1, 1, 1, -1])
+    assert majority(semantic, labels).tolist() == [1, 1, 1, 2, 2, 2, 4]
+    assert majority(np.array([3, 1]), np.array([0, 0])).tolist() == [1, 1]  # the smaller of two
+    assert majority(np.zeros(0, np.int64), np.zeros(0, np.int64)).tolist() == []
+    assert majority(np.array([4]), np.array([-1])).tolist() == [4]
+
+
+def test_joining_classes_is_remembered_and_can_be_changed(predictor, tmp_path):
+    predictor.across_classes = "classified"
+    predictor.save(tmp_path / "model.pt")
+    assert Predictor.from_pretrained(tmp_path / "model.pt").across_classes == "classified"
+    assert Predictor.from_pretrained(tmp_path / "model.pt", across_classes="never").across_classes == "never"
+
+
+def test_joining_classes_needs_a_graph(predictor):
+    with pytest.raises(ValueError, match="across_classes is about the edges of an affinity graph"):
+        Predictor(
+            predictor.model, GaussianKernelClusterer(), inputs=predictor.inputs, across_classes="always"
+        )
+    with pytest.raises(ValueError, match=r"across_classes must be one of \['never', .*, got True"):
+        Predictor(predictor.model, predictor.clusterer, inputs=predictor.inputs, across_classes=True)
+
+
+def test_a_file_with_predicted_classes(classifier, rng, tmp_path):
+    given = events(rng)
+    write_events(tmp_path / "events.h5", given)
+    counted = []
+    first = classify_file(
+        classifier,
+        tmp_path / "events.h5",
+        tmp_path / "out" / "a.h5",
+        attrs={"note": 1},
+        advance=counted.append,
+    )
+    assert (first.n_events, first.new, counted) == (3, True, [1, 1, 1])
+    with EventStore(tmp_path / "out" / "a.h5") as store:
+        assert store.attrs["note"] == 1
+        for found, event, before in zip(store, classifier.classify(given), given, strict=True):
+            assert np.array_equal(found.semantic, event.semantic)
+            assert np.array_equal(found.instance, before.instance)
+            assert np.array_equal(found.coords, before.coords)
+    assert not classify_file(classifier, tmp_path / "events.h5", tmp_path / "out" / "a.h5").new
+    classifier.min_size = 5
+    with pytest.raises(FileExistsError, match="of other model"):
+        classify_file(classifier, tmp_path / "events.h5", tmp_path / "out" / "a.h5")
+    assert classify_file(classifier, tmp_path / "events.h5", tmp_path / "out" / "a.h5", overwrite=True).new

@@ -226,7 +226,9 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, whole):
 def test_a_new_training_does_not_replace_another(tmp_path, whole):
     last = tmp_path / "last.ckpt"
     last.write_bytes((whole[0] / "last.ckpt").read_bytes())
-    with pytest.raises(FileExistsError, match=r"last\.ckpt is the checkpoint of a training.*resume.*overwrite"):
+    with pytest.raises(
+        FileExistsError, match=r"last\.ckpt is the checkpoint of a training.*resume.*overwrite"
+    ):
         run(tmp_path)
     assert last.read_bytes() == (whole[0] / "last.ckpt").read_bytes()
     assert run(tmp_path, overwrite=True, steps=1).global_step == 1

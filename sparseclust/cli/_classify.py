@@ -1,0 +1,72 @@
+"""``sparseclust classify``."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from sparseclust.cli._files import Work, do_all, list_work
+from sparseclust.cli._predict import find_device
+from sparseclust.cli._shard import parse_shard
+from sparseclust.data import open_events
+from sparseclust.pipeline import PredictedFile, SemanticClassifier, classify_file
+
+
+def classify(
+    files: list[str],
+    *,
+    model: Path = Path("semantic-small"),
+    output: Path = Path(),
+    min_size: int | None = None,
+    shard: str = "1/1",
+    batch_size: int = 8,
+    device: str = "auto",
+    label: Literal["fragment", "group", "interaction"] = "fragment",
+    overwrite: bool = False,
+) -> None:
+    """Write events with predicted semantic classes in the place of theirs; true instances stay.
+
+    Parameters
+    ----------
+    files
+        PILArNet HDF5 files or event stores; each may be a glob pattern. Each gets a file of events; those
+        that are finished already are kept.
+    model
+        Classifier that `sparseclust train` wrote (model.pt), or the name of one that comes with the library.
+    output
+        Folder for the results, NAME.class.h5 for NAME.h5; or, with one input, the .h5 file to write.
+    min_size
+        Connected voxels of one predicted class that are fewer take the class around them; 1: none do. By
+        default as the model was saved.
+    shard
+        Part of the files that this process does; see `sparseclust predict`.
+    batch_size
+        Events per forward pass.
+    device
+        cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.
+    label
+        Which column of a PILArNet file is the true instance: fragment, group or interaction.
+    overwrite
+        Replace files of another model or with other options.
+    """
+    works = list_work(files, output, suffix=".class.h5", model=model)
+    part = parse_shard(shard, os.environ)
+    classifier = SemanticClassifier.from_pretrained(
+        model, min_size=min_size, batch_size=batch_size, device=find_device(device)
+    )
+
+    def count(source: str) -> int:
+        return len(open_events(source, label=label, spatial_size=classifier.inputs.spatial_size))
+
+    def do(work: Work, advance: Callable[[int], object]) -> PredictedFile:
+        return classify_file(
+            classifier,
+            work.source,
+            work.target,
+            label=label,
+            overwrite=overwrite,
+            attrs=work.attrs,
+            advance=advance,
+        )
+
+    do_all(works[part.number - 1 :: part.total], do, command="classify", count=count)
