@@ -220,7 +220,7 @@ def _module(
     if network.name == SEMANTIC:
         for option, given in (("--only", only is not None), ("--across_classes", across_classes)):
             if given:
-                raise ValueError(f"{option} is for networks of edges and embeddings, not for {SEMANTIC}")
+                raise ValueError(f"{option} is about edges and embeddings, not for {SEMANTIC}")
         return SemanticModule(
             model, loss=SemanticLoss(class_weights=class_weights), learning_rate=learning_rate
         )

@@ -53,7 +53,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     Raises
     ------
     ValueError
-        If the network has no branches for what is to be trained alone.
+        If the network has no branches for what is to be trained alone, or ``across_classes`` is asked for
+        beside Gaussian kernels.
 
     Notes
     -----
@@ -96,6 +97,8 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         given = list(getattr(model, "outputs", ()))
         if not set(self.only or ()) <= set(given):
             raise ValueError(f"{only} alone cannot be trained: the branches of the network give {given}")
+        if across_classes and not isinstance(self.clusterer, AffinityGraphClusterer):
+            raise ValueError("across_classes is about edges, and needs an AffinityGraphClusterer")
         self.across_classes = across_classes
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

@@ -17,6 +17,7 @@ from sparseclust.cli._tables import HEADERS, comparison_rows, format_table, part
 from sparseclust.data import Event, EventStore, open_events
 from sparseclust.data.simulation import EventGenerator
 from sparseclust.metrics import score_partition
+from sparseclust.testing import random_event
 from sparseclust.training import Scorer
 
 SIZE = "96"
@@ -301,6 +302,20 @@ def test_table_layout():
     lines = format_table(HEADERS, rows).splitlines()
     assert lines[0].split() == list(HEADERS)
     assert lines[1] == ""
+
+
+def test_rows_over_all_classes_come_last(rng):
+    scorer = Scorer()
+    for _ in range(3):
+        event = random_event(rng)
+        scorer.add(event, event.instance)
+    rows = comparison_rows({"ours": scorer, "same": scorer})
+    names = [row[0] for row in rows if row[0]]
+    assert names[-2:] == ["All", "Whole events"]
+    n_classes = len(names) - 2
+    assert rows[-4][-3] == f"{len(scorer.table())}"
+    assert rows[-2][-3] == "3"
+    assert [row[0] for row in particle_rows({"ours": scorer})] == [*names[:n_classes], "All"]
 
 
 def test_touching_particles_have_a_row_of_their_own(rng):

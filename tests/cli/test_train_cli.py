@@ -147,7 +147,38 @@ def test_edges_alone(events, tmp_path, capsys):
     assert others == []  # nor do the statistics of norms move
     classifier = ["--network.name", "semantic_unet", "--only", "edges"]
     assert _train(events, tmp_path / "refused", "--max_steps", "1", *classifier) == 2
-    assert "--only is for networks of edges and embeddings" in capsys.readouterr().err
+    assert "--only is about edges and embeddings" in capsys.readouterr().err
+
+
+def test_across_predicted_classes(events, tmp_path, capsys):
+    """Classify, learn from that, and label with the same classifier."""
+    classifier = ["--model", str(tmp_path / "classifier" / "model.pt")]
+    semantic = ["--network.name", "semantic_unet", "--max_steps", "1"]
+    assert _train(events, tmp_path / "classifier", *semantic) == 0
+    classified = tmp_path / "events.class.h5"
+    assert main(["classify", str(events), *classifier, "--min_size", "1", "--output", str(tmp_path)]) == 0
+    assert "events.class.h5: 6 events" in capsys.readouterr().out
+    assert main(["classify", str(events), *classifier, "--min_size", "1", "--output", str(tmp_path)]) == 0
+    assert "finished before" in capsys.readouterr().out
+    assert _train(classified, tmp_path / "model", "--max_steps", "2", "--across_classes", "true") == 0
+    model = tmp_path / "model" / "model.pt"
+    assert Predictor.from_pretrained(model).across_classes == "classified"
+    evaluate = ["evaluate", str(events), "--model", str(model), "--semantic", classifier[1]]
+    told = []
+    for mode in ([], ["--across_classes", "never"], ["--across_classes", "classified"]):
+        capsys.readouterr()
+        assert main([*evaluate, *mode]) == 0
+        told.append(capsys.readouterr().out)
+    assert "Whole events" in told[0]
+    assert told[0] == told[2] != told[1]
+    predict = ["predict", str(events), "--model", str(model), "--semantic", classifier[1]]
+    assert main([*predict, "--output", str(tmp_path / "pred"), "--across_classes", "always"]) == 0
+    assert main([*predict, "--output", str(tmp_path / "pred"), "--across_classes", "never"]) == 2
+    assert "predictions of other model" in capsys.readouterr().err
+    for network in ("semantic_unet", "spice"):
+        refused = ["--network.name", network, "--across_classes", "true", "--max_steps", "1"]
+        assert _train(events, tmp_path / "refused", *refused) == 2
+        assert "across_classes is" in capsys.readouterr().err
 
 
 def test_options_of_the_losses(events, tmp_path, capsys):

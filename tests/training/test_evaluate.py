@@ -84,6 +84,30 @@ def test_evaluate_perfect_labels(rng):
     assert n_true[0] == n_true[1]
 
 
+def test_whole_events_are_one_partition(rng):
+    """Particles of two classes that were joined are seen there and nowhere else."""
+    event = random_event(rng)
+    particle = np.unique(np.stack([event.semantic, event.instance]), axis=1, return_inverse=True)[1].ravel()
+    scorer = Scorer()
+    scorer.add(event, particle)
+    assert scorer.whole_events()[["ari", "sbd", "f1", "pq"]].tolist() == [(1.0, 1.0, 1.0, 1.0)]
+    one_of_each = [np.flatnonzero(event.semantic == c)[0] for c in (0, 1)]
+    joined = np.where(particle == particle[one_of_each[1]], particle[one_of_each[0]], particle)
+    scorer.add(event, joined)
+    assert np.all(scorer.table()["ari"] == 1)
+    expected = score_partition(particle, joined)
+    found = scorer.whole_events()[1]
+    assert (found["event"], found["ari"], found["sbd"]) == (1, expected.ari, expected.sbd)
+    assert expected.ari < 1
+
+
+def test_dbscan_has_the_predicted_classes(rng):
+    event = Event([[0, 0, 0], [0, 0, 1], [0, 0, 2]], np.ones(3), [1, 1, 1], [0, 0, 0])
+    apart = Prediction(event, np.zeros(3, int), {}, semantic=np.array([1, 3, 1]))
+    assert evaluate([apart])["DBSCAN"].table()["sbd"] < 1
+    assert evaluate([Prediction(event, np.zeros(3, int), {})])["DBSCAN"].table()["sbd"] == 1
+
+
 def test_published_numbers():
     """The table of the talk, means over the four classes: ARI .976, SBD .919."""
     assert np.mean([row["ari"] for row in PUBLISHED.values()]) == pytest.approx(0.97625)

@@ -146,6 +146,43 @@ def test_what_has_no_branch_cannot_be_trained_alone():
         _module(only="affinity")
 
 
+class _FreeEdges(torch.nn.Module):
+    """An edge for every touching pair, each with a parameter for its logit."""
+
+    def __init__(self, n_edges):
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.linspace(-2, 2, n_edges))
+
+    def forward(self, tensor):
+        return {"edges": tensor.edges(), "affinity": self.logits}
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_edges_between_classes_are_learned_where_that_is_asked_for(across):
+    """Of a line of voxels: one particle of two classes, and a second one behind it."""
+    coords = np.column_stack([np.arange(6), np.zeros((6, 2), int)])
+    event = Event(coords, np.ones(6), semantic=[1, 1, 3, 3, 3, 3], instance=[0, 0, 0, 0, 1, 1])
+    data = EventDataModule([event], [event], inputs=VoxelInputs(SIZE), batch_size=1)
+    batch = next(iter(data.val_dataloader()))
+    model = _FreeEdges(5)
+    module = SpatialEmbeddingModule(model, across_classes=across)
+    module._terms(batch, module(batch))["loss"].backward()
+    gradient = {
+        tuple(sorted(e)): g for e, g in zip(batch.tensor.edges().T.tolist(), model.logits.grad.tolist())
+    }
+    assert (gradient[1, 2] < 0) == across  # towards one particle
+    assert gradient[1, 2] == 0 or across
+    assert gradient[0, 1] < 0
+    assert gradient[3, 4] > 0  # towards a cut
+    predictor = module.trained(VoxelInputs(SIZE), [1, 3])
+    assert predictor.across_classes == ("classified" if across else "never")
+
+
+def test_kernels_have_no_edges_between_classes():
+    with pytest.raises(ValueError, match="across_classes is about edges"):
+        _module(clusterer=GaussianKernelClusterer(), across_classes=True)
+
+
 def test_stops_when_the_time_is_spent(tmp_path, events):
     predictor = train(
         _module(),
