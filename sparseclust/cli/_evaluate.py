@@ -128,7 +128,7 @@ def _labelled(name: str, events: Sequence[Event], predictor: Predictor | None) -
         raise ValueError(
             f"{name}: holds no predictions; give --model to make some, or a file of `sparseclust predict`"
         )
-    return (Prediction(event, event.extra["label"], {}) for event in events)
+    return (Prediction(e, e.extra["label"], {}, semantic=e.extra.get("class")) for e in events)
 
 
 class _Gallery:

@@ -173,6 +173,9 @@ def test_across_predicted_classes(events, tmp_path, capsys):
     assert told[0] == told[2] != told[1]
     predict = ["predict", str(events), "--model", str(model), "--semantic", classifier[1]]
     assert main([*predict, "--output", str(tmp_path / "pred"), "--across_classes", "always"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "pred" / "events.pred.h5")]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == told[0].splitlines()[1:]  # DBSCAN's too
     assert main([*predict, "--output", str(tmp_path / "pred"), "--across_classes", "never"]) == 2
     assert "predictions of other model" in capsys.readouterr().err
     for network in ("semantic_unet", "spice"):
