@@ -178,7 +178,7 @@ def check_across_classes(clusterer: Clusterer, across_classes: bool) -> None:
     if across_classes and not isinstance(clusterer, AffinityGraphClusterer):
         raise ValueError(
             f"across_classes is about the edges of an affinity graph; {type(clusterer).__name__} clusters "
-            "each class for itself"
+            "each class for itself; set it to 'never'"
         )
 
 

@@ -50,8 +50,8 @@ class SemanticModule(lightning.LightningModule):
         self.confusion: torch.Tensor | None = None
 
     def trained(self, inputs: VoxelInputs, classes: Sequence[int]) -> SemanticClassifier:
-        """Return what applies the network to events; specks of fewer than ten voxels are smoothed away."""
-        return SemanticClassifier(self.model, inputs=inputs, min_size=10)
+        """Return what applies the network to events; specks of fewer than four voxels are smoothed away."""
+        return SemanticClassifier(self.model, inputs=inputs, min_size=4)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the logits."""

@@ -21,6 +21,7 @@ C = TypeVar("C", bound=Clusterer)
 _KERNEL_GRIDS: Grids = MappingProxyType(
     {"seed_threshold": np.arange(20) / 20, "kernel_threshold": np.arange(0.5, 20) / 20}
 )
+_AS_GOOD = 2e-4
 # The labels of a class often have a least size, which is then worth knowing to the voxel: steps of one where
 # such sizes are.
 _GRAPH_GRIDS: Grids = MappingProxyType(
@@ -64,9 +65,17 @@ class ThresholdScan:
 
     @property
     def best(self) -> dict[int, dict[str, float]]:
-        """Best values of each class; of equal scores those of ``best_for_all``, or else the smallest."""
+        """Values of each class that score as well as the best, to 0.0002, and lie nearest ``best_for_all``.
+
+        Where a class hardly cares, as it often does, its own best is an accident of the events. Of equally
+        near ones the better, then the smallest.
+        """
         together = self._largest(self.scores.mean(axis=0))
-        at = [together if s[together] == s.max() else self._largest(s) for s in self.scores]
+        steps = np.indices(self.scores.shape[1:]).reshape(2, -1).T - together
+        distance = np.abs(steps / self.scores.shape[1:]).sum(axis=1).reshape(self.scores.shape[1:])
+        at = [
+            self._largest(np.where(s >= s.max() - _AS_GOOD, s - 10 * distance, -np.inf)) for s in self.scores
+        ]
         return {int(c): self._values(i) for c, i in zip(self.classes, at)}
 
     @property

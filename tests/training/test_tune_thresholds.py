@@ -87,6 +87,15 @@ def test_the_best_pair_of_each_metric():
     np.testing.assert_allclose(harmonic.scores[0], [[6 / 11, 0.45], [2.8 / 9, 0.0]])
 
 
+def test_a_class_that_hardly_cares_takes_what_is_near_the_best_of_all():
+    """Class 1 decides; class 0 is best at 0.1 by a hair, class 2 by more than that."""
+    grids = {"min_size": np.array([1]), "threshold": np.array([0.1, 0.3, 0.5, 0.7])}
+    table = np.array([[[0.9001, 0.9, 0.9, 0.8]], [[0.1, 0.2, 0.9, 0.3]], [[0.9003, 0.9, 0.9, 0.9]]])
+    scan = ThresholdScan(np.arange(3), grids, table, table, np.full(3, 9), "sbd")
+    assert scan.best_for_all["threshold"] == 0.5
+    assert [scan.best[c]["threshold"] for c in range(3)] == [0.5, 0.5, 0.1]
+
+
 def test_of_equal_scores_the_smallest_thresholds_are_best():
     flat = np.ones((1, 2, 2))
     scan = _scan([0], flat, flat, "sbd")
