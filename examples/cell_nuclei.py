@@ -47,9 +47,8 @@ def main(output: str | Path = "runs/nuclei", *, minutes: float = 2.0) -> None:
     module = SpatialEmbeddingModule(model, clusterer=clusterer, learning_rate=4e-3)
     turned = RandomSymmetry(TILE)
     batches = EventDataModule(events[:12], events[12:], inputs=inputs, batch_size=4, transform=turned)
-    schedule = BudgetSchedule(max_minutes=minutes)
-    predictor = train(module, batches, output=output, schedule=schedule, overwrite=True)
-    predictions = list(predictor.predict(events[12:]))
+    ours = train(module, batches, output=output, overwrite=True, schedule=BudgetSchedule(max_minutes=minutes))
+    predictions = list(ours.predict(events[12:]))
     for name, scorer in evaluate(predictions).items():
         print(name, {s: round(float(scorer.table()[s].mean()), 3) for s in ("ari", "sbd", "pq")})
     labels = {"sparseclust": predictions[0].labels}

@@ -42,7 +42,6 @@ def main(
             transform=RandomSymmetry(start.inputs.spatial_size),
         ),
         output=output,
-        overwrite=True,
         schedule=BudgetSchedule(max_minutes=minutes),
     )
     report("after", tuned, test)

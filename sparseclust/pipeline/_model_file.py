@@ -45,7 +45,7 @@ def describe_pretrained(path: str | os.PathLike[str]) -> dict[str, Any]:
         Plain values: ``"model"``, the arguments of :func:`sparseclust.models.create_model`, or None for a
         network that was made in another way; ``"inputs"``,
         those of :class:`sparseclust.data.VoxelInputs`; ``"info"``, what was remembered; for a network that
-        finds particles also ``"clusterer"``, ``"refine"`` and ``"classes"``.
+        finds particles also ``"clusterer"``, ``"refine"``, ``"across_classes"`` and ``"classes"``.
 
     Raises
     ------

@@ -232,7 +232,8 @@ def test_interrupted_prediction_leaves_no_file(folder, tmp_path):
 def test_losses_by_name(folder, tmp_path):
     events = str(folder / "events.h5")
     arguments = ["train", events, "--validation", events, "--max_steps", "1", *TINY, "--workers", "0"]
-    arguments += ["--output", str(tmp_path), "--accelerator", "cpu", "--loss.average", "voxel"]
+    arguments += ["--output", str(tmp_path), "--overwrite", "true", "--accelerator", "cpu"]
+    arguments += ["--loss.average", "voxel"]
     arguments += ["--loss.mask", "{bce: 1, lovasz: 0.5}", "--loss.seed", "l1", "--loss.edge", "focal"]
     assert main(arguments) == 0
     assert main([*arguments, "--loss.mask", "lovasz"]) == 0

@@ -109,7 +109,7 @@ def test_a_missing_package_is_no_damage(predictor, tmp_path, monkeypatch):
 def test_what_a_file_says_without_its_weights(predictor, tmp_path):
     predictor.save(tmp_path / "m.pt", steps=7)
     told = describe_pretrained(tmp_path / "m.pt")
-    assert sorted(told) == ["classes", "clusterer", "info", "inputs", "model", "refine"]
+    assert sorted(told) == ["across_classes", "classes", "clusterer", "info", "inputs", "model", "refine"]
     assert told["model"] == predictor.model.config
     assert told["info"] == {"steps": 7}
 
