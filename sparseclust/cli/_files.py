@@ -78,8 +78,9 @@ def _told(done: PredictedFile) -> str:
     total = sum(done.seconds.values())
     if not done.new or not total:
         return events if done.new else f"{events}, finished before"
+    told = f"{events}, {done.n_events / total:.3g} per second"
     shares = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in done.seconds.items())
-    return f"{events}, {done.n_events / total:.3g} per second ({shares})"
+    return f"{told} ({shares})" if len(done.seconds) > 1 else told
 
 
 @contextlib.contextmanager
