@@ -105,9 +105,8 @@ class Predictor:
     Notes
     -----
     Voxels of different events are never in one particle, those of different classes only with
-    ``across_classes``. Where an event lists a coordinate more
-    than once, the network sees it once (see :func:`sparseclust.data.coalesce_event`) and all its rows get
-    the same label.
+    ``across_classes``. Where an event lists a coordinate more than once, the network sees it once (see
+    :func:`sparseclust.data.coalesce_event`) and all its rows get the same label.
 
     Examples
     --------
@@ -359,8 +358,6 @@ class Predictor:
             precision=precision,
             refine=content.get("refine", False) if refine is None else refine,
             views=views,
-            across_classes=content.get("across_classes", "never")
-            if across_classes is None
-            else across_classes,
+            across_classes=across_classes or content.get("across_classes", "never"),
             outputs=outputs,
         )
