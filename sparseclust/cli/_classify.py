@@ -1,15 +1,14 @@
 """``sparseclust classify``."""
 
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from sparseclust.cli._files import Work, do_all, list_work
+from sparseclust.cli._files import do_all, list_work
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._shard import parse_shard
-from sparseclust.data import open_events
-from sparseclust.pipeline import PredictedFile, SemanticClassifier, classify_file
+from sparseclust.pipeline import SemanticClassifier, classify_file
 
 
 def classify(
@@ -54,19 +53,10 @@ def classify(
     classifier = SemanticClassifier.from_pretrained(
         model, min_size=min_size, batch_size=batch_size, device=find_device(device)
     )
-
-    def count(source: str) -> int:
-        return len(open_events(source, label=label, spatial_size=classifier.inputs.spatial_size))
-
-    def do(work: Work, advance: Callable[[int], object]) -> PredictedFile:
-        return classify_file(
-            classifier,
-            work.source,
-            work.target,
-            label=label,
-            overwrite=overwrite,
-            attrs=work.attrs,
-            advance=advance,
-        )
-
-    do_all(works[part.number - 1 :: part.total], do, command="classify", count=count)
+    do_all(
+        works[part.number - 1 :: part.total],
+        partial(classify_file, classifier, label=label, overwrite=overwrite),
+        command="classify",
+        label=label,
+        spatial_size=classifier.inputs.spatial_size,
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sparseclust.cli._progress import progress_bar
+from sparseclust.data import open_events
 from sparseclust.pipeline import PredictedFile
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -43,23 +44,24 @@ def list_work(files: Sequence[str], output: Path, *, suffix: str, model: Path) -
 
 def do_all(
     works: Sequence[Work],
-    do: Callable[[Work, Callable[[int], object]], PredictedFile],
+    do: Callable[..., PredictedFile],
     *,
     command: str,
-    count: Callable[[str], int],
+    **reading: Any,
 ) -> None:
     """Do all that can be done; then raise if anything could not.
 
-    ``do`` is given a piece of work, and what to call after each event; ``count`` says how many events an
-    input has.
+    ``do`` is called as ``do(source, target, attrs=..., advance=...)``, such as
+    :func:`sparseclust.pipeline.predict_file` with its other arguments filled in; ``reading`` are options of
+    :func:`sparseclust.data.open_events`.
     """
     failed = []
     with _stopped_when_told():
         for work in works:
             try:
-                bar = progress_bar(total=count(work.source), what=Path(work.source).name)
-                with contextlib.closing(bar):
-                    done = do(work, bar.update)
+                n = len(open_events(work.source, **reading))
+                with contextlib.closing(progress_bar(total=n, what=Path(work.source).name)) as bar:
+                    done = do(work.source, work.target, attrs=work.attrs, advance=bar.update)
                 print(_told(done), flush=True)
             except KeyboardInterrupt as stop:
                 words = [*map(str, stop.args), "the same command goes on, finished files are kept"]

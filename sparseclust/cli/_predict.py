@@ -1,16 +1,15 @@
 """``sparseclust predict``."""
 
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from sparseclust.cli._files import Work, do_all, list_work
+from sparseclust.cli._files import do_all, list_work
 from sparseclust.cli._shard import parse_shard
-from sparseclust.data import open_events
-from sparseclust.pipeline import PredictedFile, Predictor, SemanticClassifier, TiledNetwork, predict_file
+from sparseclust.pipeline import Predictor, SemanticClassifier, TiledNetwork, predict_file
 
 
 def predict(
@@ -90,24 +89,15 @@ def predict(
         for network in (predictor, predictor.classifier):
             if network is not None:
                 network.model = TiledNetwork(network.model, voxels=tile, overlap=tile_overlap)
-
-    def count(source: str) -> int:
-        return len(open_events(source, label=label, spatial_size=predictor.inputs.spatial_size))
-
-    def do(work: Work, advance: Callable[[int], object]) -> PredictedFile:
-        return predict_file(
-            predictor,
-            work.source,
-            work.target,
-            label=label,
-            embeddings=embeddings,
-            workers=workers,
-            overwrite=overwrite,
-            attrs=work.attrs,
-            advance=advance,
-        )
-
-    do_all(works[part.number - 1 :: part.total], do, command="predict", count=count)
+    do_all(
+        works[part.number - 1 :: part.total],
+        partial(
+            predict_file, predictor, label=label, embeddings=embeddings, workers=workers, overwrite=overwrite
+        ),
+        command="predict",
+        label=label,
+        spatial_size=predictor.inputs.spatial_size,
+    )
 
 
 def find_device(name: str) -> torch.device:
