@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "score predictions beside DBSCAN and the published network",
     "display": "look at events in a page that needs no network",
     "tune": "find the best thresholds per class",
+    "judge": "train a judge that joins fragments",
     "info": "what this installation can do",
 }
 

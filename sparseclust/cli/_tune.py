@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sparseclust.cli._predict import find_device
 from sparseclust.cli._progress import progress
 from sparseclust.cli._tables import format_table
-from sparseclust.clustering import AffinityGraphClusterer
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import SemanticClass, open_events
 from sparseclust.pipeline import Predictor
 from sparseclust.training import ThresholdScan, tune_thresholds, with_thresholds
@@ -33,8 +33,8 @@ def tune(
 ) -> None:
     """Find the best thresholds of a model's clusterer, and write a model that uses them.
 
-    Gaussian kernels: seed and kernel threshold. An affinity graph: threshold and smallest size. Both per
-    class, or for all classes together.
+    Gaussian kernels: seed and kernel threshold. An affinity graph: threshold and smallest size; one with a
+    judge: the threshold of the judge. Per class, or for all classes together.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def tune(
     predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
     if linkage is not None:
         if not isinstance(predictor.clusterer, AffinityGraphClusterer):
-            raise ValueError("--linkage is for models that score edges; this one has Gaussian kernels")
+            raise ValueError("--linkage is for models that score edges; this one has another clusterer")
         predictor.clusterer.set_params(linkage=linkage)
     size = predictor.inputs.spatial_size
     sources = [open_events(name, label=label, spatial_size=size) for name in files]
@@ -95,7 +95,7 @@ def tune(
 
 def _grids(predictor: Predictor, steps: int) -> dict[str, npt.NDArray[np.float64]]:
     centres = np.arange(0.5, steps) / steps
-    if isinstance(predictor.clusterer, AffinityGraphClusterer):
+    if not isinstance(predictor.clusterer, GaussianKernelClusterer):
         return {"threshold": centres}
     return {"seed_threshold": np.arange(steps) / steps, "kernel_threshold": centres}
 

@@ -1,6 +1,12 @@
 """From embeddings to clusters, and from voxels to connected pieces, on NumPy arrays or torch tensors."""
 
 from sparseclust.clustering._affinity import AffinityGraphClusterer, kernel_affinity
+from sparseclust.clustering._agglomerative import (
+    AgglomerativeClusterer,
+    FragmentJudge,
+    FragmentPairs,
+    Judge,
+)
 from sparseclust.clustering._bridges import bridge_edges
 from sparseclust.clustering._clusterer import GaussianKernelClusterer
 from sparseclust.clustering._gaussian import cluster_embeddings, gaussian_kernel
@@ -10,7 +16,11 @@ from sparseclust.clustering._scan import scan_affinities, scan_kernels
 
 __all__ = [
     "AffinityGraphClusterer",
+    "AgglomerativeClusterer",
+    "FragmentJudge",
+    "FragmentPairs",
     "GaussianKernelClusterer",
+    "Judge",
     "absorb_fragments",
     "bridge_edges",
     "cluster_embeddings",

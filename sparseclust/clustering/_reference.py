@@ -1,5 +1,7 @@
 """The slow and obvious twin of every fast path. The definitions; never optimised."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -289,3 +291,75 @@ def merge_touching(
                 target = {k: a if t == b else t for k, t in target.items()}
                 touch = {(a if i == b else i, a if j == b else j) for i, j in touch}
                 touch = {(i, j) for i, j in touch if i != j}
+
+
+def describe_pair(
+    places: FloatArray,
+    energy: FloatArray,
+    kind: IntArray,
+    sides: tuple[IntArray, IntArray],
+    edges: IntArray,
+    affinity: FloatArray,
+    *,
+    radii: Sequence[float],
+    near: Sequence[float],
+    n_kinds: int,
+) -> list[float]:
+    """Describe two fragments where they meet.
+
+    ``sides`` are the rows of both, the larger one first; ``edges`` (2, m) those between them; ``places``,
+    ``energy`` and ``kind`` those of all voxels of their event.
+    """
+    row: list[float] = []
+    for rows in sides:
+        row += [math.log1p(len(rows)), math.log1p(energy[rows].sum())]
+        row += [float(np.mean(kind[rows] == k)) for k in range(n_kinds)]
+    middles = places[edges].mean(axis=0)
+    mean = np.average(middles, axis=0, weights=affinity + 1e-9)
+    contact = middles[np.argmin(np.square(middles - mean).sum(axis=1))]
+    p, inside = np.sort(affinity)[::-1], np.clip(affinity, 1e-4, 1 - 1e-4)
+    odds = np.log(inside / (1 - inside))
+    lengths = np.linalg.norm(places[edges[0]] - places[edges[1]], axis=1)
+    row += [p[0], p[min(1, len(p) - 1)], p[min(3, len(p) - 1)], p.mean()]
+    row += [math.log1p(len(p)), math.log1p((p > 0.5).sum()), math.log1p((p > 0.9).sum())]
+    row += [math.log1p(lengths.min()), math.log1p(lengths.max())]
+    row += [math.log1p(np.linalg.norm(places[edges[0]] - contact, axis=1).max())]
+    row += [np.sign(odds.sum()) * math.log1p(abs(odds.sum())), odds.mean(), odds.min(), odds.max()]
+    away = np.linalg.norm(places - contact, axis=1)
+    seen = [[_describe_side(places, energy, contact, r[away[r] <= limit]) for limit in radii] for r in sides]
+    for side in seen:
+        for numbers, _, _ in side:
+            row += numbers
+    for (_, axis, way), (_, other_axis, other_way) in zip(*seen):
+        row += [way @ other_way, abs(axis @ other_axis)]
+        row += [way @ other_axis * _sign(other_axis @ other_way), other_way @ axis * _sign(axis @ way)]
+    others = np.setdiff1d(np.arange(len(places)), np.concatenate(sides))
+    row += [math.log1p((away[others] <= r).sum()) for r in near]
+    around = kind[others[away[others] <= near[-1]]]
+    return row + [math.log1p((around == k).sum()) for k in range(n_kinds)]
+
+
+def _sign(x: float) -> float:
+    return 0.0 if abs(x) < 1e-9 else float(np.sign(x))
+
+
+def _describe_side(
+    places: FloatArray, energy: FloatArray, contact: FloatArray, rows: IntArray
+) -> tuple[list[float], FloatArray, FloatArray]:
+    """Numbers, main axis and direction of the centre; all zero where there is none."""
+    zero = np.zeros(places.shape[1])
+    if not len(rows):
+        return [0.0] * 8, zero, zero
+    steps = places[rows] - contact
+    centre = steps.mean(axis=0)
+    widths, directions = np.linalg.eigh(np.cov(steps.T, bias=True).reshape(len(zero), len(zero)))
+    long, wide = max(widths[-1], 0.0), max(widths[-2], 0.0) if len(widths) > 1 else 0.0
+    axis = directions[:, -1] if long - wide > 1e-9 else zero
+    away = float(np.linalg.norm(centre))
+    way = centre / away if away > 1e-9 else zero
+    along, reach = steps @ axis, np.linalg.norm(steps, axis=1).max()
+    numbers = [math.log1p(len(rows)), math.log1p(away), math.log1p(long**0.5), math.log1p(wide**0.5)]
+    numbers += [abs(axis @ way), math.log1p(energy[rows].mean())]
+    numbers += [math.log1p(energy[rows].sum() / max(reach, 1.0))]
+    numbers += [min(along.max(), -along.min()) / max(along.max() - along.min(), 1e-3)]
+    return numbers, axis, way

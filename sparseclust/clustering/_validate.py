@@ -1,6 +1,7 @@
 """Checks at the public boundary of the clusterers: every argument passes here before any work."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -124,6 +125,16 @@ def affinity_rows(values: Any, m: int) -> FloatArray:
     return array
 
 
+def energy_rows(values: Any, n: int) -> FloatArray:
+    """Energies as contiguous float64 (n,), finite."""
+    array = _numbers("energy", values)
+    if array.shape not in {(n,), (n, 1)}:
+        raise ValueError(f"energy must have shape ({n},), one value per row, got {array.shape}")
+    array = compiled_rows(array.reshape(n))
+    _refuse_rows("energy must be finite", ~np.isfinite(array), array)
+    return array
+
+
 def probabilities(name: str, values: FloatArray) -> FloatArray:
     """Check that values lie between 0 and 1."""
     _refuse_rows(f"{name} must lie between 0 and 1", (values < 0) | (values > 1), values)
@@ -156,6 +167,20 @@ def not_nan(name: str, value: float) -> float:
     if math.isnan(value):
         raise ValueError(f"{name} must be a number, got {value!r}")
     return float(value)
+
+
+def probability(name: str, value: float) -> float:
+    """Check a number from 0 to 1."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def radii(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """Check at least one finite distance above 0, each larger than the one before."""
+    if not values or not all(0 < a < b for a, b in zip((values[0] / 2, *values), (*values, math.inf))):
+        raise ValueError(f"{name} must be rising distances above 0 in voxels, got {values!r}")
+    return tuple(float(value) for value in values)
 
 
 def open_unit(name: str, value: float) -> float:

@@ -23,11 +23,14 @@ class Batch:
         Network inputs (N, c) float32 at coordinates (N, 1 + ndim) int32, column 0 the event.
     semantic, instance : (N,) int64 Tensor or None
         Truth, as in the events; None if any event lacks it. Instance ids mean something within an event only.
+    energy : (N,) float32 Tensor or None
+        As in the events, for clusterers that look at it.
     """
 
     tensor: SparseTensor
     semantic: Tensor | None
     instance: Tensor | None
+    energy: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of events, empty ones included."""
@@ -45,11 +48,11 @@ class Batch:
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor to a device."""
         tensor = self.tensor.to(device, non_blocking=non_blocking)
-        truth = (
-            None if labels is None else labels.to(device, non_blocking=non_blocking)
-            for labels in (self.semantic, self.instance)
+        rest = (
+            None if values is None else values.to(device, non_blocking=non_blocking)
+            for values in (self.semantic, self.instance, self.energy)
         )
-        return Batch(tensor, *truth)
+        return Batch(tensor, *rest)
 
     def pin_memory(self) -> "Batch":
         """Move every tensor to page-locked memory; ``DataLoader(pin_memory=True)`` calls this."""
@@ -57,8 +60,11 @@ class Batch:
         tensor = SparseTensor(
             old.feats.pin_memory(), old.coords.pin_memory(), batch_size=old.batch_size, stride=old.stride
         )
-        truth = (None if labels is None else labels.pin_memory() for labels in (self.semantic, self.instance))
-        return Batch(tensor, *truth)
+        rest = (
+            None if values is None else values.pin_memory()
+            for values in (self.semantic, self.instance, self.energy)
+        )
+        return Batch(tensor, *rest)
 
 
 def collate_events(events: Sequence[Event], *, inputs: VoxelInputs) -> Batch:
@@ -98,7 +104,8 @@ def collate_events(events: Sequence[Event], *, inputs: VoxelInputs) -> Batch:
     coords = np.column_stack([number, np.concatenate([event.coords for event in events])])
     feats = np.concatenate([inputs(event) for event in events])
     tensor = SparseTensor(torch.from_numpy(feats), torch.from_numpy(coords), batch_size=len(events))
-    return Batch(tensor, _joined([e.semantic for e in events]), _joined([e.instance for e in events]))
+    energy = torch.from_numpy(np.concatenate([event.energy for event in events]))
+    return Batch(tensor, _joined([e.semantic for e in events]), _joined([e.instance for e in events]), energy)
 
 
 def _joined(labels: Sequence[npt.NDArray[np.int64] | None]) -> Tensor | None:

@@ -5,12 +5,13 @@ from sparseclust.pipeline._classifier import SemanticClassifier
 from sparseclust.pipeline._files import write_predictions
 from sparseclust.pipeline._model_file import describe_pretrained, list_pretrained
 from sparseclust.pipeline._prediction import Prediction
-from sparseclust.pipeline._predictor import PARTICLE_CLASSES, Predictor
+from sparseclust.pipeline._predictor import PARTICLE_CLASSES, AcrossClasses, Predictor
 from sparseclust.pipeline._production import PredictedFile, classify_file, predict_file
 from sparseclust.pipeline._tiles import TiledNetwork
 
 __all__ = [
     "PARTICLE_CLASSES",
+    "AcrossClasses",
     "PredictedFile",
     "Prediction",
     "Predictor",

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from sparseclust._voxels import component_labels
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer, bridge_edges
+from sparseclust.clustering import (
+    AffinityGraphClusterer,
+    AgglomerativeClusterer,
+    GaussianKernelClusterer,
+    bridge_edges,
+)
 from sparseclust.clustering import refine as repaired
 from sparseclust.data import Batch
 
 PER_EDGE = ("edges", "affinity")
-Clusterer = GaussianKernelClusterer | AffinityGraphClusterer
-_KINDS: Mapping[str, type[Clusterer]] = {
-    "GaussianKernelClusterer": GaussianKernelClusterer,
-    "AffinityGraphClusterer": AffinityGraphClusterer,
-}
+GraphClusterer = AffinityGraphClusterer | AgglomerativeClusterer
+Clusterer = GaussianKernelClusterer | GraphClusterer
 
 
 class Labelled(NamedTuple):
@@ -93,8 +95,9 @@ def assemble(
 
     Parameters
     ----------
-    clusterer : GaussianKernelClusterer or AffinityGraphClusterer
-        The one reads ``"embeddings"``, ``"margins"``, ``"seediness"``, the other ``"edges"``, ``"affinity"``.
+    clusterer : GaussianKernelClusterer, AffinityGraphClusterer or AgglomerativeClusterer
+        The first reads ``"embeddings"``, ``"margins"``, ``"seediness"``, the others ``"edges"`` and
+        ``"affinity"``.
     outputs : mapping of str to Tensor
         What the network made of ``batch``.
     batch : Batch
@@ -124,7 +127,7 @@ def assemble(
 
 def needed_outputs(clusterer: Clusterer) -> tuple[str, ...]:
     """Name the outputs of a network that a clusterer reads."""
-    graph = isinstance(clusterer, AffinityGraphClusterer)
+    graph = isinstance(clusterer, GraphClusterer)
     return PER_EDGE if graph else ("embeddings", "margins", "seediness")
 
 
@@ -146,13 +149,28 @@ def label_batch(
             f"{type(clusterer).__name__} needs the outputs {missing}, the network gives {sorted(outputs)}; "
             "choose another clusterer or another model"
         )
-    if isinstance(clusterer, AffinityGraphClusterer):
+    if isinstance(clusterer, GraphClusterer):
         joined, logits = outputs["edges"], outputs["affinity"]
         if not across_classes:
             joined, logits = edges_within(joined, logits, batch.group)
         edges, affinity = joined.cpu().numpy(), torch.sigmoid(logits.float()).cpu().numpy()
         semantic = None if batch.semantic is None else batch.semantic.cpu().numpy()
-        labels = clusterer.fit_predict(edges, affinity, n=len(batch.tensor), semantic=semantic)
+        if isinstance(clusterer, AffinityGraphClusterer):
+            labels = clusterer.fit_predict(edges, affinity, n=len(batch.tensor), semantic=semantic)
+        else:
+            event, places = np.split(batch.tensor.coords.cpu().numpy(), [1], axis=1)
+            if batch.energy is None:
+                raise ValueError(
+                    "AgglomerativeClusterer looks at energies, the batch has none: collate_events"
+                )
+            labels = clusterer.fit_predict(
+                edges,
+                affinity,
+                coords=places,
+                energy=batch.energy.cpu().numpy(),
+                semantic=semantic,
+                event=event[:, 0],
+            )
         return Labelled(labels, edges, affinity)
     embeddings, margins, seediness = (outputs[name].float() for name in needed)
     coords = batch.tensor.coords
@@ -175,7 +193,7 @@ def check_refine(clusterer: Clusterer, refine: bool) -> None:
 
 def check_across_classes(clusterer: Clusterer, across_classes: bool) -> None:
     """Refuse it of what sees one class at a time."""
-    if across_classes and not isinstance(clusterer, AffinityGraphClusterer):
+    if across_classes and not isinstance(clusterer, GraphClusterer):
         raise ValueError(
             f"across_classes is about the edges of an affinity graph; {type(clusterer).__name__} clusters "
             "each class for itself; set it to 'never'"
@@ -187,14 +205,3 @@ def edges_within(edges: Tensor, values: Tensor, group: Tensor) -> tuple[Tensor, 
     first, second = group[edges[0]], group[edges[1]]
     keep = first == second
     return edges[:, keep], values[keep]
-
-
-def clusterer_to_dict(clusterer: Clusterer) -> dict[str, Any]:
-    """Kind and parameters of a clusterer, as plain values."""
-    return {"kind": type(clusterer).__name__, **clusterer.get_params()}
-
-
-def clusterer_from_dict(settings: Mapping[str, Any]) -> Clusterer:
-    """Build what :func:`clusterer_to_dict` described."""
-    parameters = dict(settings)
-    return _KINDS[parameters.pop("kind")](**parameters)

@@ -16,6 +16,7 @@ from sparseclust.models import create_model
 FORMAT = "sparseclust-model"
 SAFE = ".safetensors"
 STATE = "state"
+JUDGE = "judge"  # and before the names of its weights, which are among those of the network
 STEP = ":step"  # after the name of a tensor of 8 bits: what its whole numbers are multiples of
 
 
@@ -61,7 +62,7 @@ def describe_pretrained(path: str | os.PathLike[str]) -> dict[str, Any]:
     >>> told["model"]["name"], told["inputs"]["spatial_size"], told["clusterer"]["kind"]
     ('edge_spice', 768, 'AffinityGraphClusterer')
     """
-    return {key: value for key, value in read_model(path).items() if key not in ("format", STATE)}
+    return {key: value for key, value in read_model(path).items() if key not in ("format", STATE, JUDGE)}
 
 
 def describe_model(model: torch.nn.Module, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +76,9 @@ def write_model(path: Path, content: Mapping[str, Any], *, bits: int) -> None:
     """Write what :func:`read_model` reads; each file appears complete or not at all."""
     if bits not in (32, 16, 8):
         raise ValueError(f"bits must be 32, 16 or 8, got {bits!r}")
-    content = {"format": FORMAT, **content, STATE: _rounded(content[STATE], bits)}
+    content = {"format": FORMAT, **content}
+    judge = {f"{JUDGE}:{name}": tensor for name, tensor in content.pop(JUDGE, {}).items()}
+    content[STATE] = _rounded(content[STATE], bits) | judge
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix != SAFE:
         _replace(path, lambda temporary: torch.save(content, temporary))
@@ -141,7 +144,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: not a model of sparseclust; expected the file that Predictor.save writes (model.pt)"
         )
-    return {**content, STATE: _restored(content.get(STATE, {}))}
+    return {**content, **_restored(content.get(STATE, {}))}
 
 
 def _read_safe(path: Path) -> dict[str, Any]:
@@ -159,10 +162,12 @@ def _read_safe(path: Path) -> dict[str, Any]:
     # JSON has text keys only; thresholds go by the number of a class.
     if "clusterer" in content:
         content["clusterer"] = {
-            name: {int(c): v for c, v in value.items()} if isinstance(value, dict) else value
+            name: {int(c): v for c, v in value.items()}
+            if isinstance(value, dict) and name != JUDGE
+            else value
             for name, value in content["clusterer"].items()
         }
-    return {**content, STATE: _restored(state)}
+    return {**content, **_restored(state)}
 
 
 def _rounded(state: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
@@ -184,13 +189,15 @@ def _rounded(state: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
     return result
 
 
-def _restored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo :func:`_rounded`, but for what rounding lost."""
-    return {
+def _restored(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Weights of the network, :func:`_rounded` undone but for what it lost, and of the judge."""
+    judge = {name.removeprefix(f"{JUDGE}:"): t for name, t in state.items() if name.startswith(f"{JUDGE}:")}
+    network = {
         name: tensor.float() * state[name + STEP] if name + STEP in state else tensor
         for name, tensor in state.items()
-        if not name.endswith(STEP)
+        if not name.endswith(STEP) and not name.startswith(f"{JUDGE}:")
     }
+    return {STATE: network, JUDGE: judge}
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

@@ -23,14 +23,13 @@ from sparseclust.pipeline._assemble import (
     Labelled,
     check_across_classes,
     check_refine,
-    clusterer_from_dict,
-    clusterer_to_dict,
     evaluating,
     label_batch,
     needed_outputs,
     network_outputs,
 )
 from sparseclust.pipeline._classifier import SemanticClassifier
+from sparseclust.pipeline._clusterers import clusterer_from_dict, clusterer_to_dict, judge_to_state
 from sparseclust.pipeline._model_file import build_model, describe_model, read_model, write_model
 from sparseclust.pipeline._prediction import Prediction, Seen, per_event
 from sparseclust.pipeline._views import averaged, other_views
@@ -59,7 +58,7 @@ class Predictor:
     model : torch.nn.Module
         Maps a :class:`~sparseclust.sparse.SparseTensor` to named outputs, such as
         :func:`sparseclust.models.edge_spice`.
-    clusterer : GaussianKernelClusterer or AffinityGraphClusterer
+    clusterer : GaussianKernelClusterer, AffinityGraphClusterer or AgglomerativeClusterer
         Turns ``"embeddings"``, ``"margins"`` and ``"seediness"``, or ``"edges"`` and ``"affinity"``, into
         labels.
     inputs : VoxelInputs
@@ -302,6 +301,7 @@ class Predictor:
             **describe_model(self.model, info),
             "inputs": asdict(self.inputs),
             "clusterer": clusterer_to_dict(self.clusterer),
+            "judge": judge_to_state(self.clusterer),
             "refine": self.refine,
             "across_classes": self.across_classes,
             "classes": list(self.classes),
@@ -350,7 +350,7 @@ class Predictor:
             )
         return cls(
             build_model(path, content, model),
-            clusterer_from_dict(content["clusterer"]),
+            clusterer_from_dict(content["clusterer"], content["judge"]),
             inputs=VoxelInputs(**content["inputs"]),
             classes=content["classes"],
             batch_size=batch_size,

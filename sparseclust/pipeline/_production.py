@@ -17,8 +17,8 @@ import torch
 from sparseclust._lock import exclusive
 from sparseclust._version import __version__
 from sparseclust.data import Event, EventStore, open_events, write_events
-from sparseclust.pipeline._assemble import clusterer_to_dict
 from sparseclust.pipeline._classifier import SemanticClassifier
+from sparseclust.pipeline._clusterers import clusterer_to_dict
 from sparseclust.pipeline._files import WITH_EMBEDDINGS, write_predictions
 from sparseclust.pipeline._predictor import Predictor
 

@@ -5,6 +5,7 @@ from sparseclust.training._best import BestModel
 from sparseclust.training._checkpoint import ResumePoint
 from sparseclust.training._data import EventDataModule
 from sparseclust.training._evaluate import PUBLISHED, Scorer, dbscan_labels, evaluate
+from sparseclust.training._judge import judge_examples, train_judge
 from sparseclust.training._metrics import PartitionMetric
 from sparseclust.training._module import SpatialEmbeddingModule
 from sparseclust.training._schedule import BudgetSchedule
@@ -28,8 +29,10 @@ __all__ = [
     "WeightAverage",
     "dbscan_labels",
     "evaluate",
+    "judge_examples",
     "start_from",
     "train",
+    "train_judge",
     "tune_thresholds",
     "with_thresholds",
 ]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.clustering import AffinityGraphClusterer, AgglomerativeClusterer, GaussianKernelClusterer
 from sparseclust.data import Batch, SemanticClass, VoxelInputs
 from sparseclust.losses import EdgeAffinityLoss, MaximinAffinityLoss, SpatialEmbeddingLoss
 from sparseclust.pipeline import Predictor, assemble, edges_within, network_outputs
@@ -36,7 +36,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
     maximin_weight : float
         Weight of :class:`sparseclust.losses.MaximinAffinityLoss` of touching voxels and bridges together; 0
         leaves it out.
-    clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
+    clusterer : GaussianKernelClusterer, AffinityGraphClusterer or AgglomerativeClusterer, optional
         Makes the labels that validation scores, and those of the trained predictor. The default, an
         AffinityGraphClusterer, needs a network that scores edges.
     only : {"edges", "embeddings"}, optional
@@ -77,7 +77,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         loss: torch.nn.Module | None = None,
         edge_loss: torch.nn.Module | None = None,
         maximin_weight: float = 1.0,
-        clusterer: GaussianKernelClusterer | AffinityGraphClusterer | None = None,
+        clusterer: GaussianKernelClusterer | AffinityGraphClusterer | AgglomerativeClusterer | None = None,
         only: Literal["edges", "embeddings"] | None = None,
         across_classes: bool = False,
         learning_rate: float = 1e-3,
@@ -97,7 +97,7 @@ class SpatialEmbeddingModule(lightning.LightningModule):
         given = list(getattr(model, "outputs", ()))
         if not set(self.only or ()) <= set(given):
             raise ValueError(f"{only} alone cannot be trained: the branches of the network give {given}")
-        if across_classes and not isinstance(self.clusterer, AffinityGraphClusterer):
+        if across_classes and isinstance(self.clusterer, GaussianKernelClusterer):
             raise ValueError("across_classes is about edges, and needs an AffinityGraphClusterer")
         self.across_classes = across_classes
         self.learning_rate = learning_rate

@@ -8,14 +8,14 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.clustering import AffinityGraphClusterer, AgglomerativeClusterer, GaussianKernelClusterer
 from sparseclust.pipeline import PARTICLE_CLASSES
 
 Metric = Literal["sbd", "ari", "harmonic"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Grids = Mapping[str, npt.NDArray[Any]]
-Clusterer = GaussianKernelClusterer | AffinityGraphClusterer
+Clusterer = GaussianKernelClusterer | AffinityGraphClusterer | AgglomerativeClusterer
 C = TypeVar("C", bound=Clusterer)
 
 _KERNEL_GRIDS: Grids = MappingProxyType(
@@ -134,4 +134,8 @@ def with_thresholds(clusterer: C, scan: ThresholdScan, *, together: bool = False
 
 def default_grids(clusterer: Clusterer) -> Grids:
     """Thresholds of a kind of clusterer, and the values that are tried."""
+    if isinstance(clusterer, AgglomerativeClusterer):
+        own = clusterer.fragment_threshold
+        limits = np.unique(list(own.values()) if isinstance(own, Mapping) else [own])
+        return {"fragment_threshold": limits, "threshold": np.arange(0.5, 20) / 20}
     return _GRAPH_GRIDS if isinstance(clusterer, AffinityGraphClusterer) else _KERNEL_GRIDS

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from sparseclust.clustering import (
     AffinityGraphClusterer,
+    AgglomerativeClusterer,
     GaussianKernelClusterer,
     scan_affinities,
     scan_kernels,
@@ -15,6 +16,7 @@ from sparseclust.clustering import (
 from sparseclust.clustering import refine as repaired
 from sparseclust.metrics import score_events
 from sparseclust.pipeline import PARTICLE_CLASSES, Prediction
+from sparseclust.training._graph import met_graph
 from sparseclust.training._thresholds import (
     Clusterer,
     FloatArray,
@@ -45,13 +47,14 @@ def tune_thresholds(
         Of events that carry the truth, with embeddings, margins and seediness among their outputs, or with
         edges. Consumed one by one; their labels play no part. Validation events, not those of the final
         comparison.
-    clusterer : GaussianKernelClusterer or AffinityGraphClusterer, optional
+    clusterer : GaussianKernelClusterer, AffinityGraphClusterer or AgglomerativeClusterer, optional
         Whose thresholds are looked for, and whose other rules hold; by default a
         ``GaussianKernelClusterer()``.
     grids : mapping of str to numbers, optional
         Values to try. For Gaussian kernels ``"seed_threshold"``, by default 0, 0.05, ... 0.95, and
         ``"kernel_threshold"``, by default 0.025, 0.075, ... 0.975; for an affinity graph ``"min_size"``, by
-        default 1, 2, 3, ... 10, 12, 16 and 32, and ``"threshold"``, by default 0.025, 0.075, ... 0.975.
+        default 1, 2, 3, ... 10, 12, 16 and 32, and ``"threshold"``, by default 0.025, 0.075, ... 0.975; with
+        a judge ``"threshold"``, likewise, and ``"fragment_threshold"``, by default its own.
     metric : {"sbd", "ari", "harmonic"}
         What is best: mean SBD, mean ARI, or their harmonic mean.
     classes : sequence of int
@@ -101,10 +104,10 @@ def tune_thresholds(
     {1: {'seed_threshold': 0.0, 'kernel_threshold': 0.025}}
     """
     base = GaussianKernelClusterer() if clusterer is None else clusterer
-    tried = _checked_grids(base, grids or {})
     if metric not in get_args(Metric):
         raise ValueError(f"metric must be one of {get_args(Metric)}, got {metric!r}")
-    if refine and isinstance(base, AffinityGraphClusterer):
+    tried = _checked_grids(base, grids or {})
+    if refine and not isinstance(base, GaussianKernelClusterer):
         raise ValueError(
             "refine repairs the clusters of Gaussian kernels, an affinity graph needs none of it"
         )
@@ -128,8 +131,8 @@ class _Voxels(NamedTuple):
     Attributes
     ----------
     arrays : tuple
-        Embeddings, margins, seediness, class and coordinates of the clustered voxels; or edges, affinities
-        and number.
+        Embeddings, margins, seediness, class and coordinates of the clustered voxels; or the
+        number of rows, and the graph of some of them.
     place : (m,) int64
         Clustered voxel of each scored row.
     instance, semantic : (m,) int64
@@ -146,7 +149,7 @@ class _Voxels(NamedTuple):
         cls, prediction: Prediction, number: int, clusterer: Clusterer, classes: Sequence[int]
     ) -> "_Voxels":
         """Check and select; voxels that the network did not see take no part."""
-        event, graph = prediction.event, isinstance(clusterer, AffinityGraphClusterer)
+        event, graph = prediction.event, not isinstance(clusterer, GaussianKernelClusterer)
         missing = ["edges"] if graph and prediction.edges is None else []
         missing += [name for name in _EMBEDDING if not graph and name not in prediction.outputs]
         if missing:
@@ -163,7 +166,7 @@ class _Voxels(NamedTuple):
         scored = (voxel >= 0) & (event.instance >= 0)
         truth = event.instance[scored], semantic[scored]
         if graph:
-            arrays: tuple[Any, ...] = (prediction.edges, prediction.affinity, len(event))
+            arrays: tuple[Any, ...] = (len(event), met_graph(prediction))
             return cls(arrays, voxel[scored], *truth)
         rows = np.unique(voxel[voxel >= 0])
         arrays = tuple(np.asarray(prediction.outputs[name])[rows] for name in _EMBEDDING)
@@ -200,6 +203,8 @@ def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids, refine: bool) 
     scores = {int(c): np.ones(shape) for c in np.unique(voxels.semantic)}
     if isinstance(base, AffinityGraphClusterer):
         columns = _graph_labels(voxels, base, grids)
+    elif isinstance(base, AgglomerativeClusterer):
+        columns = _joined_labels(voxels, base, grids)
     else:
         columns = _kernel_labels(voxels, base, grids)
     for column, found in enumerate(columns):
@@ -224,15 +229,26 @@ def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids, refine: bool) 
 
 def _graph_labels(voxels: _Voxels, base: AffinityGraphClusterer, grids: Grids) -> Iterator[IntArray]:
     """Labels of all rows for all sizes (m, n), threshold by threshold."""
-    edges, affinity, n = voxels.arrays
+    n, graph = voxels.arrays
     yield from scan_affinities(
-        edges,
-        affinity,
+        graph.rows[graph.edges],
+        graph.affinity,
         n=n,
         thresholds=grids["threshold"],
         min_sizes=grids["min_size"],
         linkage=base.linkage,
     )
+
+
+def _joined_labels(voxels: _Voxels, base: AgglomerativeClusterer, grids: Grids) -> Iterator[IntArray]:
+    """Labels of all rows for all thresholds of fragments (f, n), threshold by threshold."""
+    n, graph = voxels.arrays
+    labels = np.full((len(grids["threshold"]), len(grids["fragment_threshold"]), n), -1)
+    for column, limit in enumerate(grids["fragment_threshold"]):
+        clusterer = AgglomerativeClusterer(**(base.get_params() | {"fragment_threshold": float(limit)}))
+        found = clusterer.scan(graph.edges, graph.affinity, grids["threshold"], **graph.voxels)
+        labels[:, column, graph.rows] = found
+    yield from labels
 
 
 def _kernel_labels(voxels: _Voxels, base: GaussianKernelClusterer, grids: Grids) -> Iterator[IntArray]:

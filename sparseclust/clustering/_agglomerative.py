@@ -1,0 +1,408 @@
+"""Clusters of an affinity graph whose fragments are joined by what they look like together."""
+
+import dataclasses
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseclust.clustering import _validate as check
+from sparseclust.clustering._affinity import AffinityGraphClusterer
+from sparseclust.clustering._dispatch import Array, accepts_tensors, on_host
+from sparseclust.clustering._fragments import FragmentGraph, Pair, Voxels, row_length
+from sparseclust.clustering._parameters import Parameters, per_class
+from sparseclust.clustering._validate import FloatArray, IntArray
+
+
+class Judge(Protocol):
+    """Says how likely two fragments that meet are of one instance.
+
+    Attributes
+    ----------
+    classes : sequence of int
+        Semantic classes that it tells apart.
+    radii : sequence of float
+        Around the contact, in voxels, rising: within each of them both fragments are described.
+    """
+
+    @property
+    def classes(self) -> Sequence[int]: ...
+
+    @property
+    def radii(self) -> Sequence[float]: ...
+
+    def __call__(self, rows: FloatArray) -> FloatArray:
+        """Return a probability (m,) for each pair (m, k)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FragmentJudge:
+    """A small network that judges pairs of fragments: ``sigmoid(MLP((rows - mean) / scale))``.
+
+    Parameters
+    ----------
+    mean, scale : (k,) float
+        Of the rows that it was trained on.
+    layers : sequence of (matrix (a, b), bias (b,))
+        From ``k`` to 1, with ``max(x, 0)`` between them.
+    classes : sequence of int
+        Semantic classes that it tells apart.
+    radii : sequence of float
+        Around the contact, in voxels.
+
+    See Also
+    --------
+    sparseclust.training.train_judge : makes one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparseclust.clustering import FragmentJudge
+    >>> judge = FragmentJudge(np.zeros(2), np.ones(2), [(np.array([[1.0], [-1.0]]), np.zeros(1))])
+    >>> judge(np.array([[3.0, 3.0], [9.0, -9.0]])).round(2).tolist()
+    [0.5, 1.0]
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    layers: Sequence[tuple[FloatArray, FloatArray]]
+    classes: Sequence[int] = ()
+    radii: Sequence[float] = (8.0, 20.0, 60.0)
+
+    def __call__(self, rows: FloatArray) -> FloatArray:
+        """Return how likely each pair (m, k) is of one instance, (m,)."""
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise ValueError(
+                f"rows must have shape (m, {len(self.mean)}) as those it learned from, got {rows.shape}"
+            )
+        # What lies far outside of all that it saw counts as the edge of it.
+        x = np.clip((rows - self.mean) / self.scale, -5.0, 5.0)
+        for number, (matrix, bias) in enumerate(self.layers):
+            x = (np.maximum(x, 0.0) if number else x) @ matrix + bias
+        return np.asarray(1.0 / (1.0 + np.exp(-x[:, 0])))
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class AgglomerativeClusterer(Parameters):
+    """Cut an affinity graph into sure fragments, and join those that a judge says belong together.
+
+    A single edge decides what an :class:`AffinityGraphClusterer` joins. Here a judge sees both fragments: all
+    edges between them, their directions, widths and energies around the contact, and what else lies there.
+
+    Parameters
+    ----------
+    judge : callable
+        A :class:`FragmentJudge`, or anything that takes the rows of :func:`describe_fragments` and returns
+        probabilities, with attributes ``classes`` and ``radii``.
+    threshold : float or mapping of int to float
+        Two fragments are joined that the judge gives at least this probability. One value, or one per
+        semantic class: that of most voxels of a fragment. Of two classes the higher one counts.
+    fragment_threshold, min_size : float and int, or mappings
+        The fragments are those of an :class:`AffinityGraphClusterer` with this threshold and size.
+
+    Attributes
+    ----------
+    labels_ : (n,) int64
+        What :meth:`fit_predict` returned, as a NumPy array.
+
+    Notes
+    -----
+    Of all pairs that meet, the most probable one is joined, and the pairs of the new fragment are judged
+    anew, until none reaches its threshold. Edges of an affinity below 0.01 are no meeting. Costs a judgement
+    for each neighbour at each join; for usual events a fraction of the network's time.
+
+    References
+    ----------
+    Nunez-Iglesias et al., PLoS ONE 8 (2013) e71715, 1303.6163: learned agglomeration.
+
+    Examples
+    --------
+    Two fragments of a straight line, and a judge that asks for one strong edge:
+
+    >>> from sparseclust.clustering import AgglomerativeClusterer
+    >>> class Strongest:
+    ...     classes, radii = (), (8.0,)
+    ...     def __call__(self, rows):
+    ...         return rows[:, 4]
+    >>> coords = [[0, 0], [0, 1], [0, 2], [0, 3], [0, 4]]
+    >>> edges, affinity = [[0, 1, 2, 3], [1, 2, 3, 4]], [0.99, 0.7, 0.99, 0.2]
+    >>> clusterer = AgglomerativeClusterer(judge=Strongest(), min_size=1)
+    >>> clusterer.fit_predict(edges, affinity, coords=coords, energy=[1.0] * 5).tolist()
+    [0, 0, 0, 0, 1]
+    """
+
+    judge: Judge
+    threshold: float | Mapping[int, float] = 0.5
+    fragment_threshold: float | Mapping[int, float] = 0.95
+    min_size: int | Mapping[int, int] = 7
+    labels_: IntArray = dataclasses.field(init=False, repr=False)
+
+    @accepts_tensors
+    def fit_predict(
+        self,
+        edges: Array,
+        affinity: Array,
+        *,
+        coords: Array,
+        energy: Array,
+        semantic: Array | None = None,
+        event: Array | None = None,
+    ) -> npt.NDArray[Any]:
+        """Cluster the rows of a graph.
+
+        Parameters
+        ----------
+        edges : (2, m) integers
+            Rows at the two ends of each edge, as from :func:`neighbour_edges`.
+        affinity : (m,) float
+            Probabilities that both ends are of one instance.
+        coords : (n, ndim) integers
+            Voxel indices of any sign.
+        energy : (n,) float
+            In the unit that the judge was trained with; MeV for those that come with the library.
+        semantic : (n,) integers, optional
+            Class of each row. It cuts no edge.
+        event : (n,) integers, optional
+            Any ids; no edge leads from one to another.
+
+        Returns
+        -------
+        labels : (n,) int64
+            Counted from 0 in order of first appearance.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, an edge leads outside the rows or to another event, an affinity is no
+            probability, an energy is not finite, a parameter is out of range or has no value for a class that
+            occurs, or classes are missing that the judge tells apart.
+        TypeError
+            If edges, coordinates or classes are no integers, or affinities no numbers.
+        """
+        graph = self._fragments(edges, affinity, coords, energy, semantic, event)
+        _join_most_likely(graph, self._answers(graph, semantic))
+        self.labels_ = _first_appearance(graph.fragment)
+        return self.labels_
+
+    def scan(
+        self,
+        edges: Array,
+        affinity: Array,
+        thresholds: npt.ArrayLike,
+        *,
+        coords: Array,
+        energy: Array,
+        semantic: Array | None = None,
+        event: Array | None = None,
+    ) -> IntArray:
+        """Labels (k, n) at each of several thresholds, in the place of :attr:`threshold`, in one go.
+
+        Other parameters and errors as for :meth:`fit_predict`.
+
+        Notes
+        -----
+        The joins at a threshold are the first ones at any lower threshold, up to the first that falls short.
+        """
+        limits = np.array([check.probability("thresholds", t) for t in np.ravel(np.asarray(thresholds))])
+        graph = self._fragments(edges, affinity, coords, energy, semantic, event)
+        labels = np.empty((len(limits), len(graph.fragment)), np.int64)
+        todo = sorted(range(len(limits)), key=lambda i: -limits[i])
+        joins = _joins(graph, lambda pairs: _judged(self.judge, graph.describe(pairs)))
+        for p in itertools.chain(joins, [-math.inf]):
+            while todo and p < limits[todo[0]]:
+                labels[todo.pop(0)] = _first_appearance(graph.fragment)
+            if not todo:
+                break
+        return labels
+
+    def examples(
+        self,
+        edges: Array,
+        affinity: Array,
+        instance: Array,
+        *,
+        coords: Array,
+        energy: Array,
+        semantic: Array | None = None,
+        event: Array | None = None,
+        follow: bool = False,
+    ) -> "FragmentPairs":
+        """Collect what a judge has to learn from: pairs of fragments, and whether they belong together.
+
+        Parameters
+        ----------
+        instance : (n,) integers
+            True instance of each row, -1 if unknown. That of a fragment is the one of most of its voxels.
+        coords, energy, semantic, event
+            As for :meth:`fit_predict`.
+        follow : bool
+            Join what the clusterer would join, mistakes among them, so that a judge learns what to do after
+            one. Else join what belongs together, along the strongest edges first; of the judge its
+            ``classes`` and ``radii`` alone are used.
+
+        Returns
+        -------
+        FragmentPairs
+            Of all pairs that met on the way and are of known instances.
+
+        References
+        ----------
+        Ross, Gordon, Bagnell, AISTATS 2011, 1011.0686: learning on the learner's own way.
+        """
+        graph = self._fragments(edges, affinity, coords, energy, semantic, event)
+        truth = check.integer_rows("instance", on_host(instance), len(graph.fragment)).astype(np.int64)
+        rows, same, size = list[FloatArray](), list[npt.NDArray[np.bool_]](), list[IntArray]()
+
+        own = self._answers(graph, semantic) if follow else None
+
+        def answered(pairs: Sequence[Pair]) -> FloatArray:
+            of = np.array([[_mode(truth[graph.rows(a)]) for a in pair] for pair in pairs])
+            known = (of >= 0).all(axis=1)
+            right = (of[:, 0] == of[:, 1]) & known
+            rows.append(graph.describe(pairs)[known])
+            same.append(right[known])
+            size.append(np.array([min(graph.size(a), graph.size(b)) for a, b in pairs])[known])
+            if own is not None:
+                return own(pairs)
+            return np.where(right, [graph.strongest(a, b) for a, b in pairs], -math.inf)
+
+        _join_most_likely(graph, answered)
+        width = row_length(len(self.judge.radii), len(self.judge.classes))
+        return FragmentPairs(
+            np.concatenate([np.zeros((0, width)), *rows]),
+            np.concatenate([np.zeros(0, bool), *same]),
+            np.concatenate([np.zeros(0, np.int64), *size]),
+        )
+
+    def _answers(
+        self, graph: FragmentGraph, semantic: Array | None
+    ) -> Callable[[Sequence[Pair]], FloatArray]:
+        """Make what judges pairs, minus infinity for those that fall short of their threshold."""
+        kinds = None if semantic is None else on_host(semantic)
+        kind, classes = check.dense_groups(kinds, len(graph.fragment), name="semantic")
+        limit = per_class("threshold", self.threshold, None if kinds is None else classes, check.probability)
+
+        def answers(pairs: Sequence[Pair]) -> FloatArray:
+            p = _judged(self.judge, graph.describe(pairs))
+            if len(set(limit)) == 1:
+                least = limit[:1]
+            else:
+                least = np.array([[limit[_mode(kind[graph.rows(a)])] for a in pair] for pair in pairs]).max(
+                    axis=1
+                )
+            return np.where(p >= least, p, -math.inf)
+
+        return answers
+
+    def _fragments(
+        self,
+        edges: Array,
+        affinity: Array,
+        coords: Array,
+        energy: Array,
+        semantic: Array | None,
+        event: Array | None,
+    ) -> FragmentGraph:
+        places = check.coordinate_rows(on_host(coords))
+        n = len(places)
+        ends = check.edge_rows(on_host(edges), n)
+        strength = check.probabilities("affinity", check.affinity_rows(on_host(affinity), ends.shape[1]))
+        number, _ = check.dense_groups(None if event is None else on_host(event), n, name="event")
+        if (apart := np.flatnonzero(number[ends[0]] != number[ends[1]])).size:
+            raise ValueError(f"edges must stay within an event: {len(apart)} do not, first edge {apart[0]}")
+        if len(self.judge.classes) and semantic is None:
+            raise ValueError(
+                f"the judge tells the classes {list(self.judge.classes)} apart, so the class of each row is "
+                "needed: pass semantic="
+            )
+        kinds = np.full(n, -1) if semantic is None else check.integer_rows("semantic", on_host(semantic), n)
+        kind = np.full(n, -1, np.int64)
+        for index, c in enumerate(self.judge.classes):
+            kind[kinds == c] = index
+        fragments = AffinityGraphClusterer(threshold=self.fragment_threshold, min_size=self.min_size)
+        return FragmentGraph(
+            Voxels(places, np.maximum(check.energy_rows(on_host(energy), n), 0.0), kind, number),
+            fragments.fit_predict(ends, strength, n=n, semantic=None if semantic is None else kinds),
+            ends,
+            strength,
+            radii=check.radii("radii", self.judge.radii),
+            n_kinds=len(self.judge.classes),
+        )
+
+
+class FragmentPairs(NamedTuple):
+    """Pairs of fragments, and whether they belong together.
+
+    Attributes
+    ----------
+    rows : (m, k) float64
+        What they look like, as a judge is given it.
+    same : (m,) bool
+        Both are of one instance.
+    size : (m,) int64
+        Voxels of the smaller one.
+    """
+
+    rows: FloatArray
+    same: npt.NDArray[np.bool_]
+    size: IntArray
+
+    @classmethod
+    def concatenate(cls, parts: Iterable["FragmentPairs"]) -> "FragmentPairs":
+        """Put the pairs of several events together."""
+        return cls(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _judged(judge: Judge, rows: FloatArray) -> FloatArray:
+    p = np.asarray(judge(rows), np.float64)
+    if p.shape != (len(rows),) or np.isnan(p).any():
+        raise ValueError(f"the judge must give {len(rows)} numbers, one per pair, and no NaN; it gave {p}")
+    return p
+
+
+def _joins(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray]) -> Iterator[float]:
+    """Join the most probable pair and judge the pairs of the new fragment, again and again.
+
+    Yields the probability of each pair before it is joined; pairs of minus infinity never are.
+    """
+    heap: list[tuple[float, int, int]] = []
+    current: dict[Pair, float] = {}
+
+    def add(pairs: Sequence[Pair]) -> None:
+        for (a, b), p in zip(pairs, judged(pairs).tolist() if pairs else ()):
+            if p > -math.inf:
+                current[a, b] = p
+                heapq.heappush(heap, (-p, a, b))
+
+    add(graph.pairs())
+    while heap:
+        p, a, b = heapq.heappop(heap)
+        if current.get((a, b)) != -p:
+            continue  # one of them has changed since
+        yield -p
+        for gone in (a, b):
+            for other in graph.meetings[gone]:
+                current.pop((min(gone, other), max(gone, other)), None)
+        joined = graph.join(a, b)
+        add([(min(joined, other), max(joined, other)) for other in graph.meetings[joined]])
+
+
+def _join_most_likely(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray]) -> None:
+    for _ in _joins(graph, judged):
+        pass
+
+
+def _mode(values: IntArray) -> int:
+    """Most frequent value, of equally many the smallest."""
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[counts.argmax()])
+
+
+def _first_appearance(labels: IntArray) -> IntArray:
+    """Count labels from 0 in order of first appearance."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[inverse], np.int64)

@@ -1,0 +1,172 @@
+"""Fragments of an affinity graph, and what pairs of them look like where they meet."""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sparseclust._voxels import pack_keys
+from sparseclust.clustering import _kernels_fragments
+from sparseclust.clustering._validate import FloatArray, IntArray
+
+# Weaker edges are no evidence of a meeting.
+WEAKEST = 0.01
+# Around a contact, in voxels: what else lies there.
+NEAR = np.array([3.0, 10.0])
+
+Pair = tuple[int, int]
+
+
+class Voxels(NamedTuple):
+    """Checked voxels of one or more events.
+
+    Attributes
+    ----------
+    coords : (n, ndim) int64
+    energy : (n,) float64
+    kind : (n,) int64
+        Index of the class among those that are told apart, -1 for others.
+    event : (n,) int64
+    """
+
+    coords: IntArray
+    energy: FloatArray
+    kind: IntArray
+    event: IntArray
+
+
+def row_length(n_radii: int, n_kinds: int) -> int:
+    """Return how many numbers describe a pair."""
+    k = _kernels_fragments
+    around = k.PER_MEETING + n_radii * (2 * k.PER_RADIUS + k.BETWEEN) + len(NEAR) + n_kinds
+    return around + 2 * (2 + n_kinds)
+
+
+class FragmentGraph:
+    """Fragments, which of them meet, and what they look like there. Fragments can be joined.
+
+    A fragment goes by a number below ``n``; when two are joined, by that of the larger one.
+    """
+
+    def __init__(
+        self,
+        voxels: Voxels,
+        fragment: IntArray,
+        edges: IntArray,
+        affinity: FloatArray,
+        *,
+        radii: Sequence[float],
+        n_kinds: int,
+    ) -> None:
+        n = int(fragment.max(initial=-1)) + 1
+        self.fragment = fragment.copy()
+        self._voxels, self._edges, self._affinity = voxels, edges, affinity
+        self._places = voxels.coords.astype(np.float64)
+        self._radii = np.array(radii, np.float64)
+        self._cells = _cells(voxels, edges, self._radii[-1])
+        order = np.argsort(fragment, kind="stable")
+        self._rows = dict(enumerate(np.split(order, np.cumsum(np.bincount(fragment, minlength=n))[:-1])))
+        self._energy = np.bincount(fragment, weights=voxels.energy, minlength=n)
+        known = voxels.kind >= 0
+        self._votes = np.zeros((n, n_kinds))
+        np.add.at(self._votes, (fragment[known], voxels.kind[known]), 1)
+        self.meetings: dict[int, dict[int, IntArray]] = {number: {} for number in range(n)}
+        for a, b, between in _meetings(fragment, edges, affinity):
+            self.meetings[a][b] = self.meetings[b][a] = between
+
+    def pairs(self) -> list[Pair]:
+        """Fragments that meet, the smaller number first."""
+        return [(a, b) for a, others in self.meetings.items() for b in others if a < b]
+
+    def size(self, a: int) -> int:
+        """Return the number of voxels of a fragment."""
+        return len(self._rows[a])
+
+    def rows(self, a: int) -> IntArray:
+        """Voxels of a fragment."""
+        return self._rows[a]
+
+    def strongest(self, a: int, b: int) -> float:
+        """Return the largest affinity of the edges between two fragments that meet."""
+        return float(self._affinity[self.meetings[a][b]].max())
+
+    def describe(self, pairs: Iterable[Pair]) -> FloatArray:
+        """One row per pair, the larger fragment first, so that the order of a pair does not matter."""
+        sorted_pairs = [self._larger_first(*pair) for pair in pairs]
+        between = [self.meetings[a][b] for a, b in sorted_pairs]
+        splits = np.cumsum([0, *map(len, between)])
+        chosen = np.concatenate(between) if between else np.zeros(0, np.int64)
+        v, n_kinds = self._voxels, self._votes.shape[1]
+        out = np.empty((len(sorted_pairs), row_length(len(self._radii), n_kinds)))
+        wholes = 2 * (2 + n_kinds)
+        ends = np.array(sorted_pairs, np.int64).reshape(-1, 2)
+        _kernels_fragments.describe_pairs(
+            self._places,
+            v.energy,
+            v.kind,
+            self.fragment,
+            self._cells,
+            ends,
+            splits,
+            self._edges[:, chosen],
+            self._affinity[chosen],
+            self._radii,
+            NEAR,
+            out[:, wholes:],
+        )
+        for row, pair in zip(out, sorted_pairs):
+            row[:wholes] = np.concatenate([self._whole(a) for a in pair])
+        return out
+
+    def join(self, a: int, b: int) -> int:
+        """Make one fragment of two, and return its number."""
+        a, b = self._larger_first(a, b)
+        rows = self._rows.pop(b)
+        self.fragment[rows] = a
+        self._rows[a] = np.concatenate([self._rows[a], rows])
+        self._energy[a] += self._energy[b]
+        self._votes[a] += self._votes[b]
+        mine = self.meetings[a]
+        for other, between in self.meetings.pop(b).items():
+            del self.meetings[other][b]
+            if other != a:
+                both = np.sort(np.concatenate([mine[other], between])) if other in mine else between
+                mine[other] = self.meetings[other][a] = both
+        return a
+
+    def _larger_first(self, a: int, b: int) -> Pair:
+        first, second = ((self.size(c), self._energy[c], -c) for c in (a, b))
+        return (a, b) if first > second else (b, a)
+
+    def _whole(self, a: int) -> FloatArray:
+        shares = self._votes[a] / self.size(a)
+        return np.array([math.log1p(self.size(a)), math.log1p(max(self._energy[a], 0.0)), *shares])
+
+
+def _cells(voxels: Voxels, edges: IntArray, radius: float) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Sort rows by cells so large that ``radius`` around an edge's middle lies in its end's or beside it."""
+    first, second = edges
+    steps = np.square(voxels.coords[first] - voxels.coords[second]).sum(axis=1)
+    edge = math.ceil(radius + math.sqrt(steps.max(initial=0)) / 2)
+    table = np.column_stack([voxels.event, np.floor_divide(voxels.coords, edge)])
+    keys, weights = pack_keys(table, pad=1)
+    order = np.argsort(keys, kind="stable")
+    others = itertools.product((-1, 0, 1), repeat=voxels.coords.shape[1] - 1)
+    shifts = [sum(o * int(w) for o, w in zip(offset, weights[1:])) - 1 for offset in others]
+    return order, keys[order], keys, np.array(shifts, np.int64)
+
+
+def _meetings(
+    fragment: IntArray, edges: IntArray, affinity: FloatArray
+) -> Iterable[tuple[int, int, IntArray]]:
+    """Fragments with edges between them, and these."""
+    a, b = fragment[edges]
+    across = np.flatnonzero((a != b) & (affinity >= WEAKEST))
+    low, high = np.minimum(a, b)[across], np.maximum(a, b)[across]
+    order = np.lexsort((high, low))
+    across, low, high = across[order], low[order], high[order]
+    new = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
+    for between in np.split(np.arange(len(across)), new) if len(across) else ():
+        yield int(low[between[0]]), int(high[between[0]]), across[between]

@@ -1,0 +1,338 @@
+"""Fragments of an affinity graph, joined by a judge."""
+
+import numpy as np
+import pytest
+import torch
+
+from sparseclust.clustering import (
+    AffinityGraphClusterer,
+    AgglomerativeClusterer,
+    FragmentJudge,
+    FragmentPairs,
+    _fragments,
+    _reference,
+    bridge_edges,
+    connected_components,
+    neighbour_edges,
+)
+
+RADII = (2.0, 5.0, 9.0)
+STRONGEST = 8  # where the largest affinity is in a row, with two classes
+
+
+class Stand:
+    """A judge that looks at one number."""
+
+    classes, radii = (0, 1), RADII
+
+    def __init__(self, column=STRONGEST):
+        self.column = column
+
+    def __call__(self, rows):
+        return rows[:, self.column]
+
+
+def random_judge(seed=0):
+    rng = np.random.default_rng(seed)
+    width = _fragments.row_length(len(RADII), 2)
+    layers = [(rng.normal(0, 0.3, (width, 8)), rng.normal(size=8)), (rng.normal(size=(8, 1)), np.zeros(1))]
+    return FragmentJudge(np.full(width, 0.5), np.full(width, 1.0), layers, (0, 1), RADII)
+
+
+def event(seed, *, n=90, ndim=3):
+    """Random voxels, many of which touch, with their edges and bridges, of two classes."""
+    rng = np.random.default_rng(seed)
+    size = {1: 300, 2: 17, 3: 8, 4: 5}[ndim]
+    coords = rng.permutation(np.unique(rng.integers(-size // 2, size - size // 2, (n, ndim)), axis=0))
+    edges = neighbour_edges(coords)
+    edges = np.concatenate([edges, bridge_edges(coords, connected_components(coords), radius=4.0)], axis=1)
+    semantic = rng.integers(0, 2, len(coords))
+    return {
+        "edges": edges,
+        "affinity": rng.random(edges.shape[1]),
+        "coords": coords,
+        "energy": rng.exponential(size=len(coords)),
+        "semantic": semantic,
+    }
+
+
+def clusterer(**changes):
+    return AgglomerativeClusterer(
+        **({"judge": random_judge(), "fragment_threshold": 0.7, "min_size": 2} | changes)
+    )
+
+
+def same(a, b):
+    return np.array_equal(a[:, None] == a, b[:, None] == b)
+
+
+def meetings(e, fragment):
+    """Every two fragments that meet, the larger one first, with their edges."""
+    for a in range(fragment.max() + 1):
+        for b in range(a + 1, fragment.max() + 1):
+            ends = fragment[e["edges"]]
+            between = (np.sort(ends, axis=0) == [[a], [b]]).all(axis=0) & (e["affinity"] >= 0.01)
+            if between.any():
+                sides = [np.flatnonzero(fragment == c) for c in (a, b)]
+                larger = sorted(sides, key=lambda r: (len(r), e["energy"][r].sum()), reverse=True)
+                yield (a, b), tuple(larger), np.flatnonzero(between)
+
+
+def described(e, sides, between):
+    return _reference.describe_pair(
+        e["coords"].astype(float),
+        e["energy"],
+        e["semantic"],
+        sides,
+        e["edges"][:, between],
+        e["affinity"][between],
+        radii=RADII,
+        near=_fragments.NEAR,
+        n_kinds=2,
+    )
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_descriptions_equal_the_reference(seed, ndim):
+    e = event(seed, ndim=ndim)
+    seen = []
+
+    class Looking(Stand):
+        def __call__(self, rows):
+            seen.append(rows.copy())
+            return np.zeros(len(rows))
+
+    clusterer(judge=Looking(), threshold=1.0).fit_predict(**e)
+    fragment = AffinityGraphClusterer(threshold=0.7, min_size=2).fit_predict(
+        e["edges"], e["affinity"], n=len(e["coords"])
+    )
+    expected = [described(e, sides, between) for _, sides, between in meetings(e, fragment)]
+    assert len(seen) == 1
+    assert seen[0].shape == (len(expected), _fragments.row_length(3, 2))
+    assert len(expected) > 3
+    # The root of a width that is 0 but for rounding.
+    np.testing.assert_allclose(seen[0], expected, atol=1e-7)
+
+
+def slowly(e, judge, threshold):
+    """Judge all pairs, join the best one, begin anew."""
+    fragment = AffinityGraphClusterer(threshold=0.7, min_size=2).fit_predict(
+        e["edges"], e["affinity"], n=len(e["coords"])
+    )
+    while True:
+        pairs = list(meetings(e, fragment))
+        rows = np.array([described(e, sides, between) for _, sides, between in pairs])
+        p = judge(rows) if pairs else np.zeros(0)
+        if not len(p) or p.max() < threshold:
+            return fragment
+        a, b = pairs[p.argmax()][0]
+        fragment = np.unique(np.where(fragment == b, a, fragment), return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("seed", range(6))
+def test_joins_equal_the_reference(seed, threshold):
+    e = event(seed)
+    judge = random_judge(seed)
+    labels = clusterer(judge=judge, threshold=threshold).fit_predict(**e)
+    assert same(labels, slowly(e, judge, threshold))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_scan_labels_as_each_threshold_does(seed):
+    e = event(seed)
+    thresholds = [0.9, 0.0, 0.4, 0.4, 0.65, 1.0]
+    found = clusterer().scan(e["edges"], e["affinity"], thresholds, **rest(e))
+    for threshold, labels in zip(thresholds, found):
+        assert np.array_equal(labels, clusterer(threshold=threshold).fit_predict(**e))
+
+
+def rest(e):
+    return {name: e[name] for name in ("coords", "energy", "semantic")}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_neither_order_nor_place_nor_orientation_matters(seed):
+    e = event(seed)
+    labels = clusterer().fit_predict(**e)
+    assert len(np.unique(labels)) > 2
+    rng = np.random.default_rng(seed)
+    rows, order = rng.permutation(len(labels)), rng.permutation(e["edges"].shape[1])
+    place = np.argsort(rows)
+    moved = {name: e[name][rows] for name in ("coords", "energy", "semantic")}
+    moved["coords"] = moved["coords"][:, [2, 0, 1]] * [1, -1, 1] + [-700, 10_000, 3]
+    edges = place[e["edges"][::-1, order]]
+    assert same(clusterer().fit_predict(edges, e["affinity"][order], **moved)[place], labels)
+
+
+def test_events_do_not_see_each_other():
+    parts = [event(seed) for seed in range(3)]
+    apart = [clusterer().fit_predict(**e) for e in parts]
+    splits = np.cumsum([0, *(len(e["coords"]) for e in parts)])
+    together = {name: np.concatenate([e[name] for e in parts]) for name in ("coords", "energy", "semantic")}
+    edges = np.concatenate([e["edges"] + begin for e, begin in zip(parts, splits)], axis=1)
+    number = np.repeat([7, -3, 9], np.diff(splits))
+    labels = clusterer().fit_predict(
+        edges, np.concatenate([e["affinity"] for e in parts]), event=number, **together
+    )
+    for begin, end, own in zip(splits, splits[1:], apart):
+        assert same(labels[begin:end], own)
+    assert len(np.unique(labels)) == sum(len(np.unique(own)) for own in apart)
+    with pytest.raises(ValueError, match="edges must stay within an event: 1 do not, first edge 0"):
+        clusterer().fit_predict(
+            [[0], [1]], [0.5], coords=[[0], [1]], energy=[1, 1], semantic=[0, 0], event=[0, 1]
+        )
+
+
+def test_who_says_no_keeps_the_fragments_and_who_says_yes_joins_all_that_meets():
+    e = event(0)
+    fragments = AffinityGraphClusterer(threshold=0.7, min_size=2).fit_predict(
+        e["edges"], e["affinity"], n=len(e["coords"])
+    )
+    never, always = Stand(), Stand()
+    never.__class__ = type("Never", (Stand,), {"__call__": lambda self, rows: np.zeros(len(rows))})
+    always.__class__ = type("Always", (Stand,), {"__call__": lambda self, rows: np.ones(len(rows))})
+    assert np.array_equal(clusterer(judge=never).fit_predict(**e), fragments)
+    strong = e["edges"][:, e["affinity"] >= 0.01]
+    whole = AffinityGraphClusterer(threshold=0.0, min_size=1).fit_predict(
+        strong, np.ones(strong.shape[1]), n=len(e["coords"])
+    )
+    assert same(clusterer(judge=always).fit_predict(**e), whole)
+
+
+def test_thresholds_per_class_go_by_the_majority_and_the_higher_one():
+    # Two fragments of three voxels in a row, with an edge of 0.6 between them.
+    line = {"coords": np.arange(6)[:, None], "energy": np.ones(6)}
+    graph = (np.array([np.arange(5), np.arange(1, 6)]), np.array([0.99, 0.99, 0.6, 0.99, 0.99]))
+    limits = {0: 0.5, 1: 0.7}
+
+    def pieces(semantic):
+        found = clusterer(judge=Stand(), threshold=limits, min_size=1).fit_predict(
+            *graph, semantic=semantic, **line
+        )
+        return found.max() + 1
+
+    assert pieces([0, 0, 0, 0, 0, 0]) == 1
+    assert pieces([1, 1, 1, 1, 1, 1]) == 2
+    assert pieces([0, 1, 0, 0, 0, 1]) == 1  # mostly of class 0
+    assert pieces([0, 0, 0, 1, 1, 0]) == 2
+    with pytest.raises(ValueError, match=r"threshold has no value for the classes \[5\]"):
+        pieces([0, 0, 0, 5, 5, 5])
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_few_voxels(n):
+    empty = np.zeros((2, 0), int), np.zeros(0)
+    labels = clusterer().fit_predict(
+        *empty, coords=np.zeros((n, 3), int), energy=np.ones(n), semantic=np.zeros(n, int)
+    )
+    assert labels.tolist() == [0] * n
+    found = clusterer().scan(
+        *empty, [0.1, 0.9], coords=np.zeros((n, 3), int), energy=np.ones(n), semantic=np.zeros(n, int)
+    )
+    assert found.tolist() == [[0] * n] * 2
+
+
+def test_equal_voxels_and_energies_of_zero_or_below():
+    labels = clusterer().fit_predict(
+        [[0, 1, 2], [1, 2, 3]],
+        [0.5, 0.5, 0.5],
+        coords=[[0, 0], [0, 0], [0, 0], [0, 1]],
+        energy=[0.0, -3.0, 0.0, 0.0],
+        semantic=[0, 0, 0, 1],
+    )
+    assert len(labels) == 4
+
+
+def test_tensors_and_any_layout():
+    e = event(1)
+    labels = clusterer().fit_predict(**e)
+    tensors = {name: torch.from_numpy(values) for name, values in e.items()}
+    found = clusterer().fit_predict(**tensors)
+    assert isinstance(found, torch.Tensor)
+    assert np.array_equal(found.numpy(), labels)
+    frozen = {name: np.asfortranarray(values) for name, values in e.items()}
+    for values in frozen.values():
+        values.flags.writeable = False
+    assert np.array_equal(clusterer().fit_predict(**frozen), labels)
+    narrow = e | {"coords": e["coords"].astype(np.int16), "affinity": e["affinity"].astype(np.float32)}
+    assert len(clusterer().fit_predict(**narrow)) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"energy": [1.0]}, r"energy must have shape \(\d+,\), one value per row"),
+        ({"energy": np.nan}, "energy must be finite"),
+        ({"affinity": 1.5}, "affinity must lie between 0 and 1"),
+        ({"semantic": None}, r"the judge tells the classes \[0, 1\] apart.*pass semantic="),
+        ({"edges": np.array([[0], [999]]), "affinity": [0.5]}, "edges must join rows 0 to"),
+    ],
+)
+def test_wrong_input_is_told(change, message):
+    e = event(0)
+    for name, value in change.items():
+        e[name] = np.full(len(e[name]), value) if isinstance(value, float) else value
+    with pytest.raises(ValueError, match=message):
+        clusterer().fit_predict(**e)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 1.5}, "threshold must lie between 0 and 1"),
+        ({"judge": Stand(column=slice(0, 2))}, "the judge must give .* one per pair"),
+    ],
+)
+def test_wrong_options_are_told(options, message):
+    with pytest.raises(ValueError, match=message):
+        clusterer(**options).fit_predict(**event(0))
+
+
+@pytest.mark.parametrize("radii", [(), (3.0, 3.0), (0.0, 2.0), (np.inf,), (-1.0,)])
+def test_radii_must_rise(radii):
+    judge = Stand()
+    judge.radii = radii
+    with pytest.raises(ValueError, match="radii must be rising distances above 0 in voxels"):
+        clusterer(judge=judge).fit_predict(**event(0))
+
+
+def test_a_judge_refuses_rows_that_it_did_not_learn_from():
+    with pytest.raises(ValueError, match=r"rows must have shape \(m, \d+\) as those it learned from"):
+        random_judge()(np.zeros((3, 5)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_examples_join_what_belongs_together(seed):
+    e = event(seed)
+    instance = np.random.default_rng(seed).integers(0, 3, len(e["coords"]))
+    found = clusterer(fragment_threshold=0.99, min_size=1).examples(
+        e["edges"], e["affinity"], instance, **rest(e)
+    )
+    assert len(found.rows) == len(found.same) == len(found.size) > 10
+    # Every fragment is one voxel at first: as many pairs as edges.
+    assert np.count_nonzero(found.size == 1) >= len(np.unique(np.sort(e["edges"], axis=0), axis=1)[0]) / 2
+    assert 0 < found.same.sum() < len(found.same)
+
+
+def test_examples_on_the_own_way_are_those_that_the_clusterer_judged():
+    e = event(2)
+    judged = []
+
+    class Noting(Stand):
+        def __call__(self, rows):
+            judged.append(rows.copy())
+            return rows[:, STRONGEST]
+
+    noting = clusterer(judge=Noting(), threshold=0.4)
+    noting.fit_predict(**e)
+    expected = np.concatenate(judged)
+    instance = np.where(np.arange(len(e["coords"])) < 40, -1, 1)
+    everything = noting.examples(e["edges"], e["affinity"], np.ones_like(instance), **rest(e), follow=True)
+    assert np.array_equal(everything.rows, expected)
+    assert everything.same.all()
+    known = noting.examples(e["edges"], e["affinity"], instance, **rest(e), follow=True)
+    assert 0 < len(known.rows) < len(expected)
+    both = FragmentPairs.concatenate([everything, known])
+    assert len(both.rows) == len(both.same) == len(both.size) == len(expected) + len(known.rows)
