@@ -8,7 +8,7 @@ from spine.model.full_chain import ChainStage, ChainState, ProviderSpec, StageRe
 from torch import Tensor, nn
 
 from in_spine._batches import event_of_row
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.clustering import AffinityGraphClusterer, AgglomerativeClusterer, GaussianKernelClusterer
 from sparseclust.pipeline import Predictor
 
 _KINDS = {"kernels": GaussianKernelClusterer, "graph": AffinityGraphClusterer}
@@ -17,17 +17,19 @@ _KINDS = {"kernels": GaussianKernelClusterer, "graph": AffinityGraphClusterer}
 class ClustererStage(ChainStage):
     """Make fragments of the outputs of a network: ours, or any stage that provides the same products.
 
-    Kernels read ``embeddings``, ``margins`` and ``seediness``, a graph reads ``edges`` and ``affinity``.
-    Fragments never cross an event or a semantic class; voxels in no cluster are in no fragment.
+    Kernels read ``embeddings``, ``margins`` and ``seediness``, a graph reads ``edges`` and ``affinity``, and
+    one with a judge the voxels. Fragments never cross an event or a semantic class; voxels in no cluster are in no fragment.
     """
 
     provides = frozenset({"fragment_clusts", "fragment_shapes"})
 
-    def __init__(self, name: str, clusterer: AffinityGraphClusterer | GaussianKernelClusterer) -> None:
+    def __init__(
+        self, name: str, clusterer: AffinityGraphClusterer | AgglomerativeClusterer | GaussianKernelClusterer
+    ) -> None:
         super().__init__(name)
         self.clusterer = clusterer
-        graph = isinstance(clusterer, AffinityGraphClusterer)
-        self.reads = ("edges", "affinity") if graph else ("embeddings", "margins", "seediness")
+        kernels = isinstance(clusterer, GaussianKernelClusterer)
+        self.reads = ("embeddings", "margins", "seediness") if kernels else ("edges", "affinity")
         self.requires = frozenset({"point_data", "filter_index", "filter_shapes", *self.reads})
 
     def forward(self, state: ChainState) -> StageResult:
@@ -54,12 +56,22 @@ class ClustererStage(ChainStage):
         """Clusters counted through the batch, event after event; -1 for none."""
         semantic = shapes.torch_tensor()
         with torch.no_grad():
+            if isinstance(self.clusterer, GaussianKernelClusterer):
+                outputs = (state.require(name, self.name).torch_tensor() for name in self.reads)
+                return self.clusterer.fit_predict(*outputs, semantic=semantic, event=event_of_row(shapes))
+            edges, affinity = (state.require(name, self.name) for name in self.reads)
+            graph = edges.data, torch.sigmoid(affinity.torch_tensor())
             if isinstance(self.clusterer, AffinityGraphClusterer):
-                edges, affinity = (state.require(name, self.name) for name in self.reads)
-                likely = torch.sigmoid(affinity.torch_tensor())
-                return self.clusterer.fit_predict(edges.data, likely, n=len(semantic), semantic=semantic)
-            outputs = (state.require(name, self.name).torch_tensor() for name in self.reads)
-            return self.clusterer.fit_predict(*outputs, semantic=semantic, event=event_of_row(shapes))
+                return self.clusterer.fit_predict(*graph, n=len(semantic), semantic=semantic)
+            data = state.require("point_data", self.name).data
+            values = data.torch_tensor()[state.require("filter_index", self.name).index]
+            return self.clusterer.fit_predict(
+                *graph,
+                coords=values[:, data.coordinate_columns()],
+                energy=values[:, data.feature_columns()[0]],
+                semantic=semantic,
+                event=event_of_row(shapes),
+            )
 
 
 def _stage(name: str, config: dict[str, Any], owner: nn.Module) -> ClustererStage:

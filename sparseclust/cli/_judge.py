@@ -28,7 +28,7 @@ def judge(
     files: list[str],
     *,
     model: Path,
-    classified: list[str] | None = None,
+    classified: str | None = None,
     output: Path | None = None,
     fragment_threshold: float | dict[int, float] = 0.95,
     min_size: int | None = None,
@@ -55,8 +55,8 @@ def judge(
         Model that scores edges: the file that `sparseclust train` wrote (model.pt), or the name of one that
         comes with the library.
     classified
-        Further events, with the classes of a classifier, from `sparseclust classify`: in these, particles may
-        cross classes.
+        Further events, a file or a glob pattern, with the classes of a classifier, from `sparseclust classify`:
+        in these, particles may cross classes.
     output
         Model file to write; by default NAME.judged.pt beside the model NAME.pt.
     fragment_threshold
@@ -87,7 +87,7 @@ def judge(
         raise ValueError(f"{model}: has Gaussian kernels; fragments are those of a model that scores edges")
     size = predictor.inputs.spatial_size
     with_truth = [open_events(name, label=label, spatial_size=size) for name in files]
-    with_classes = [open_events(name, label=label, spatial_size=size) for name in classified or ()]
+    with_classes = [] if classified is None else [open_events(classified, label=label, spatial_size=size)]
     classes = tuple(int(c) for c in predictor.classes)
     untrained = FragmentJudge(np.zeros(0), np.zeros(0), [], classes, radii)
     clusterer = AgglomerativeClusterer(
@@ -129,7 +129,7 @@ def judge(
     wrong = np.count_nonzero((clusterer.judge(checked.rows) >= 0.5) != checked.same)
     print(f"of every {_CHECKED}th event, not learned from: {wrong:,} of {len(checked.same):,} pairs wrong")
     predictor.across_classes, predictor.clusterer = own, clusterer
-    predictor.save(target, judged_on=", ".join([*files, *(classified or ())]))
+    predictor.save(target, judged_on=", ".join([*files, *([] if classified is None else [classified])]))
     print(f"model: {target}; thresholds per class: sparseclust tune FILES --model {target}")
 
 

@@ -9,7 +9,7 @@ import torch
 from sparseclust._optional import require
 from sparseclust.cli._start import describe_start, options_of_model
 from sparseclust.cli._train_options import LossOptions, NetworkOptions
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.clustering import AffinityGraphClusterer, AgglomerativeClusterer, GaussianKernelClusterer
 from sparseclust.data import RandomSymmetry, SemanticClass, VoxelInputs, open_events
 from sparseclust.losses import EdgeAffinityLoss, SemanticLoss, SpatialEmbeddingLoss
 from sparseclust.models import Branch, BranchedNet, create_model
@@ -198,11 +198,14 @@ def defaults(options: Any) -> dict[str, Any]:
     return {} if options.start is None else options_of_model(options.start)
 
 
-def _clusterer(name: str, start: str | None) -> GaussianKernelClusterer | AffinityGraphClusterer:
+def _clusterer(
+    name: str, start: str | None
+) -> GaussianKernelClusterer | AffinityGraphClusterer | AgglomerativeClusterer:
     """Choose that of the model to start from, whose thresholds are tuned, if it is of the kind needed."""
     first = GaussianKernelClusterer(seed_threshold=0.5) if name == "spice" else _EDGE_CLUSTERER
     given = first if start is None else Predictor.from_pretrained(start).clusterer
-    return given if type(given) is type(first) else first
+    kernels = isinstance(first, GaussianKernelClusterer)
+    return given if isinstance(given, GaussianKernelClusterer) == kernels else first
 
 
 def _module(

@@ -73,6 +73,21 @@ class FragmentJudge:
     classes: Sequence[int] = ()
     radii: Sequence[float] = (8.0, 20.0, 60.0)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FragmentJudge):
+            return NotImplemented
+        told = [(j.classes, j.radii, len(j.layers)) for j in (self, other)]
+        if tuple(told[0]) != tuple(told[1]):
+            return False
+        arrays = ([j.mean, j.scale, *itertools.chain(*j.layers)] for j in (self, other))
+        return all(map(np.array_equal, *arrays))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        widths = [len(self.mean), *(len(bias) for _, bias in self.layers)]
+        return f"FragmentJudge({' -> '.join(map(str, widths))}, classes={self.classes}, radii={self.radii})"
+
     def __call__(self, rows: FloatArray) -> FloatArray:
         """Return how likely each pair (m, k) is of one instance, (m,)."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):

@@ -8,13 +8,20 @@ import sklearn
 from sklearn.cluster import KMeans
 from sklearn.utils import estimator_checks
 
-from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
+from sparseclust.clustering import (
+    AffinityGraphClusterer,
+    AgglomerativeClusterer,
+    FragmentJudge,
+    GaussianKernelClusterer,
+)
 
+JUDGE = FragmentJudge(np.zeros(36), np.ones(36), [(np.full((36, 1), 0.1), np.zeros(1))], radii=(8.0,))
 ESTIMATORS = [
     GaussianKernelClusterer(),
     GaussianKernelClusterer({0: 0.5}, 0.3, min_size=3, assignment="argmax"),
     AffinityGraphClusterer(),
     AffinityGraphClusterer(threshold=0.4, min_size=2),
+    AgglomerativeClusterer(judge=JUDGE),
 ]
 APPLY = {
     "check_do_not_raise_errors_in_init_or_set_params",
@@ -112,6 +119,9 @@ def test_pickles_keep_parameters_and_results(rng):
     for estimator in ESTIMATORS:
         if isinstance(estimator, AffinityGraphClusterer):
             estimator.fit_predict(rng.integers(0, 9, (2, 20)), rng.random(20), n=9)
+        elif isinstance(estimator, AgglomerativeClusterer):
+            places = {"coords": rng.integers(0, 9, (9, 3)), "energy": rng.random(9)}
+            estimator.fit_predict(rng.integers(0, 9, (2, 20)), rng.random(20), **places)
         else:
             estimator.fit_predict(rng.random((9, 2)), rng.random(9), rng.random(9), semantic=np.zeros(9, int))
         again = pickle.loads(pickle.dumps(estimator))

@@ -1,0 +1,213 @@
+"""A judge of fragments: trained, kept in a model file, tuned, and from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sparseclust.cli import main
+from sparseclust.clustering import (
+    AffinityGraphClusterer,
+    AgglomerativeClusterer,
+    FragmentJudge,
+    FragmentPairs,
+    GaussianKernelClusterer,
+)
+from sparseclust.data import Event, VoxelInputs, collate_events, write_events
+from sparseclust.data.simulation import EventGenerator
+from sparseclust.models import edge_unet
+from sparseclust.pipeline import Predictor, assemble, describe_pretrained, network_outputs
+from sparseclust.training import judge_examples, train_judge, tune_thresholds, with_thresholds
+
+SIZE = 64
+CLASSES = (0, 1, 2, 3)
+
+
+def events(n=4, seed=3):
+    generator = EventGenerator("crowded", spatial_size=SIZE, rng=seed)
+    return [generator.event(i) for i in range(n)]
+
+
+def untrained(clusterer=None, **options):
+    torch.manual_seed(0)
+    model = edge_unet(8, base_channels=4, depth=2, bridge_radius=4.0).eval()
+    clusterer = AffinityGraphClusterer(threshold=0.5, min_size=3) if clusterer is None else clusterer
+    return Predictor(model, clusterer, inputs=VoxelInputs(SIZE, n_classes=4), **options)
+
+
+def nobody():
+    return FragmentJudge(np.zeros(0), np.zeros(0), [], CLASSES, (4.0, 10.0))
+
+
+def judging(judge=None):
+    """Cut into many fragments, as an untrained network is sure of nothing."""
+    return AgglomerativeClusterer(
+        judge=nobody() if judge is None else judge, fragment_threshold=0.52, min_size=3
+    )
+
+
+@pytest.fixture(scope="module")
+def examples():
+    found = judge_examples(untrained().predict(events()), judging())
+    return FragmentPairs.concatenate(found)
+
+
+@pytest.fixture(scope="module")
+def judge(examples):
+    return train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), hidden=16, epochs=10)
+
+
+def test_a_judge_learns(examples, judge):
+    assert 0 < examples.same.sum() < len(examples.same)
+    wrong = np.mean((judge(examples.rows) > 0.5) != examples.same)
+    assert wrong < 0.8 * min(examples.same.mean(), 1 - examples.same.mean())
+
+
+def test_the_same_seed_gives_the_same_judge(examples, judge):
+    before = torch.random.get_rng_state()
+    again = train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), hidden=16, epochs=10)
+    assert again == judge
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), hidden=16, epochs=10, seed=1) != judge
+
+
+def test_one_answer_is_not_enough(examples):
+    yes = FragmentPairs(*(values[examples.same] for values in examples))
+    with pytest.raises(ValueError, match=r"of \d+ given \d+ do: do instances touch\?"):
+        train_judge(yes, classes=CLASSES, radii=(4.0, 10.0))
+
+
+def test_examples_need_truth_and_edges():
+    [prediction] = untrained().predict(events(1))
+    blank = Event(prediction.event.coords, prediction.event.feats, prediction.event.semantic)
+    with pytest.raises(ValueError, match="event 0 carries no true instances to learn from"):
+        list(judge_examples(untrained().predict([blank]), judging()))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+@pytest.mark.parametrize("bits", [32, 8])
+def test_a_file_keeps_the_judge(judge, tmp_path, name, bits):
+    clusterer = judging(judge).set_params(threshold={c: 0.4 + c / 10 for c in CLASSES})
+    predictor = untrained(clusterer)
+    predictor.save(tmp_path / name, bits=bits)
+    again = Predictor.from_pretrained(tmp_path / name)
+    assert again.clusterer.get_params() == clusterer.get_params()
+    assert isinstance(again.clusterer.judge, FragmentJudge)
+    told = describe_pretrained(tmp_path / name)
+    assert told["clusterer"]["kind"] == "AgglomerativeClusterer"
+    assert set(told["clusterer"]["judge"]) == {"classes", "radii", "checksum"}
+    json.dumps(told)
+    if bits == 32:
+        for one, other in zip(predictor.predict(events()), again.predict(events())):
+            assert np.array_equal(one.labels, other.labels)
+
+
+def test_judges_of_other_people_are_not_for_files(tmp_path):
+    class Mine:
+        classes, radii = (), (4.0,)
+
+        def __call__(self, rows):
+            return np.zeros(len(rows))
+
+    with pytest.raises(TypeError, match="a file can hold a FragmentJudge, not a judge of type Mine"):
+        untrained(judging(Mine())).save(tmp_path / "model.pt")
+
+
+def test_a_batch_is_labelled_as_its_events_are(judge):
+    together = list(untrained(judging(judge), batch_size=4).predict(events()))
+    workers = list(untrained(judging(judge), batch_size=2).predict(events(), workers=1))
+    for one, other, event in zip(together, workers, events()):
+        [alone] = untrained(judging(judge), batch_size=1).predict([event])
+        assert np.array_equal(one.labels, alone.labels)
+        assert np.array_equal(other.labels, alone.labels)
+    assert len({p.labels.max() for p in together}) > 1
+
+
+def test_a_batch_without_energies_is_refused(judge):
+    predictor = untrained(judging(judge))
+    batch = collate_events(events(1), inputs=predictor.inputs)
+    with torch.inference_mode():
+        outputs = network_outputs(predictor.model, batch)
+    assert len(assemble(predictor.clusterer, outputs, batch)) == len(events(1)[0])
+    with pytest.raises(ValueError, match="looks at energies, the batch has none"):
+        assemble(predictor.clusterer, outputs, type(batch)(batch.tensor, batch.semantic, batch.instance))
+
+
+def test_voxels_that_are_listed_twice_and_classes_that_are_left_out(judge):
+    [event] = events(1)
+    twice = event.select(np.r_[np.arange(len(event)), 0:40])
+    one, other = untrained(judging(judge)).predict([event, twice])
+    assert np.array_equal(other.labels[len(event) :], other.labels[:40])
+    # The rows to learn from are those that the clusterer judges, of the voxels that the network saw.
+    judged = []
+
+    class Noting(FragmentJudge):
+        def __call__(self, rows):
+            judged.append(rows.copy())
+            return super().__call__(rows)
+
+    noting = Noting(judge.mean, judge.scale, judge.layers, judge.classes, judge.radii)
+    [other] = untrained(judging(noting)).predict([twice])
+    expected = np.concatenate(judged)
+    [found] = judge_examples([other], judging(judge), follow=True)
+    np.testing.assert_allclose(found.rows, expected)
+
+
+def test_tuning_finds_the_best_threshold_of_the_judge(judge):
+    clusterer = judging(judge)
+    predictions = list(untrained(clusterer).predict(events()))
+    grid = [0.1, 0.3, 0.5, 0.7, 0.9]
+    scan = tune_thresholds(predictions, clusterer=clusterer, grids={"threshold": grid}, metric="ari")
+    assert {name: list(values) for name, values in scan.grids.items()} == {
+        "fragment_threshold": [0.52],
+        "threshold": grid,
+    }
+    best = with_thresholds(clusterer, scan)
+    from sparseclust.training import Scorer
+
+    for column, threshold in enumerate(grid):
+        scorer = Scorer()
+        for p in untrained(judging(judge).set_params(threshold=threshold)).predict(events()):
+            scorer.add(p.event, p.labels)
+        table = scorer.table()
+        for row, c in enumerate(scan.classes):
+            assert scan.ari[row, 0, column] == pytest.approx(table[table["semantic"] == c]["ari"].mean())
+    for row, c in enumerate(scan.classes):
+        assert scan.ari[row, 0, grid.index(best.threshold[int(c)])] >= scan.ari[row].max() - 2e-4
+
+
+@pytest.fixture
+def files(tmp_path):
+    write_events(tmp_path / "events.h5", events(12))
+    untrained().save(tmp_path / "model.pt")
+    return tmp_path
+
+
+def run(folder, *options):
+    base = ["judge", str(folder / "events.h5"), "--model", str(folder / "model.pt"), "--hidden", "8"]
+    return main([*base, "--epochs", "2", "--fragment_threshold", "0.52", "--min_size", "3", *options])
+
+
+def test_the_command_writes_a_model_with_a_judge(files, capsys):
+    assert run(files, "--classified", str(files / "events.h5")) == 0
+    out = capsys.readouterr().out
+    assert "pairs of fragments so far" in out
+    assert "of every 10th event, not learned from:" in out
+    predictor = Predictor.from_pretrained(files / "model.judged.pt")
+    assert isinstance(predictor.clusterer, AgglomerativeClusterer)
+    assert predictor.across_classes == "never"
+    options = ["--model", str(files / "model.judged.pt"), "--output", str(files / "tuned.pt")]
+    assert main(["tune", str(files / "events.h5"), *options]) == 0
+    tuned = Predictor.from_pretrained(files / "tuned.pt").clusterer
+    assert set(tuned.threshold) == set(CLASSES)
+    # A model that has a judge gets another one.
+    again = ["--model", str(files / "model.judged.pt"), "--output", str(files / "again.pt")]
+    assert run(files, *again, "--fragment_threshold", "{0: 0.6, 1: 0.52, 2: 0.52, 3: 0.52}") == 0
+    assert Predictor.from_pretrained(files / "again.pt").clusterer.fragment_threshold[0] == 0.6
+
+
+def test_kernels_have_no_fragments(files, capsys):
+    untrained(GaussianKernelClusterer()).save(files / "model.pt")
+    assert run(files) == 2
+    assert "fragments are those of a model that scores edges" in capsys.readouterr().err
