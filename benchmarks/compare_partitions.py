@@ -7,8 +7,9 @@ labels the same events in the same classes:
 - touching edges: the network's scores of touching voxels alone;
 - and bridges: also those of the gaps between pieces;
 - additive: all edges between two pieces have a say;
-- as shipped: with the model's own clusterer;
+- as shipped: with the model's own clusterer, a judge that joins fragments;
 - 8 views: scores averaged over symmetries of the volume (--views 8);
+- fragments: those of the model, joined by the truth, what no judge can exceed;
 - true cuts, true cuts and bridges: the same graphs with the true answers, what no network can exceed.
 """
 
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust.clustering import AffinityGraphClusterer
+from sparseclust.clustering import AffinityGraphClusterer, AgglomerativeClusterer
 from sparseclust.data import Event, open_events
 from sparseclust.pipeline import Predictor
 from sparseclust.training import Scorer, dbscan_labels
@@ -34,6 +35,12 @@ class Graph(NamedTuple):
     event: Event
     edges: npt.NDArray[np.int64]
     affinity: npt.NDArray[np.float64]
+
+    def judged(self, clusterer: AgglomerativeClusterer) -> object:
+        """Cluster by the scores and a judge."""
+        event = self.event
+        voxels = {"coords": event.coords, "energy": event.energy, "semantic": event.semantic}
+        return clusterer.fit_predict(self.edges, self.affinity, **voxels)
 
     def labels(self, clusterer: AffinityGraphClusterer, *, bridges: bool, true: bool = False) -> object:
         """Cluster, with or without bridges, by the scores or by the truth."""
@@ -59,7 +66,8 @@ def graphs(predictor: Predictor, events: list[Event]) -> list[Graph]:
 def rows(predictor: Predictor, events: list[Event], views: int) -> Iterator[tuple[str, str]]:
     """Names and scores of all methods."""
     own = predictor.clusterer
-    assert isinstance(own, AffinityGraphClusterer)
+    assert isinstance(own, AgglomerativeClusterer)
+    fragments = AffinityGraphClusterer(threshold=own.fragment_threshold, min_size=own.min_size)
     single, additive = (
         AffinityGraphClusterer(threshold=0.7),
         AffinityGraphClusterer(threshold=0.5, linkage="additive"),
@@ -70,7 +78,8 @@ def rows(predictor: Predictor, events: list[Event], views: int) -> Iterator[tupl
         "touching edges": lambda g: g.labels(single, bridges=False),
         "and bridges": lambda g: g.labels(single, bridges=True),
         "additive": lambda g: g.labels(additive, bridges=True),
-        "as shipped": lambda g: g.labels(own, bridges=True),
+        "as shipped": lambda g: g.judged(own),
+        "fragments": lambda g: majority(g.labels(fragments, bridges=True), g.event),
     }
     for name, method in methods.items():
         yield name, scores(once, method)
@@ -81,6 +90,15 @@ def rows(predictor: Predictor, events: list[Event], views: int) -> Iterator[tupl
     oracle = AffinityGraphClusterer(threshold=0.5, min_size=1)
     yield "true cuts", scores(once, lambda g: g.labels(oracle, bridges=False, true=True))
     yield "true cuts and bridges", scores(once, lambda g: g.labels(oracle, bridges=True, true=True))
+
+
+def majority(labels: object, event: Event) -> object:
+    """Give each cluster the instance of most of its voxels."""
+    assert event.instance is not None
+    pairs, counts = np.unique(np.stack([labels, event.instance]), axis=1, return_counts=True)  # type: ignore[call-overload]
+    order = np.lexsort((counts, pairs[0]))
+    found = dict(zip(*pairs[:, order].tolist()))  # the last of a cluster is its most frequent
+    return np.array([found[label] for label in np.asarray(labels).tolist()])
 
 
 def scores(found: list[Graph], method: Callable[[Graph], object]) -> str:

@@ -18,7 +18,8 @@ class ClustererStage(ChainStage):
     """Make fragments of the outputs of a network: ours, or any stage that provides the same products.
 
     Kernels read ``embeddings``, ``margins`` and ``seediness``, a graph reads ``edges`` and ``affinity``, and
-    one with a judge the voxels. Fragments never cross an event or a semantic class; voxels in no cluster are in no fragment.
+    one with a judge the voxels. Fragments never cross an event or a semantic class; voxels in no cluster are
+    in no fragment.
     """
 
     provides = frozenset({"fragment_clusts", "fragment_shapes"})

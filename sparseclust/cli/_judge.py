@@ -55,8 +55,8 @@ def judge(
         Model that scores edges: the file that `sparseclust train` wrote (model.pt), or the name of one that
         comes with the library.
     classified
-        Further events, a file or a glob pattern, with the classes of a classifier, from `sparseclust classify`:
-        in these, particles may cross classes.
+        Further events, a file or a glob pattern, with the classes of a classifier, as `sparseclust classify`
+        writes them: in these, particles may cross classes.
     output
         Model file to write; by default NAME.judged.pt beside the model NAME.pt.
     fragment_threshold

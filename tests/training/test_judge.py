@@ -137,7 +137,7 @@ def test_a_batch_without_energies_is_refused(judge):
 def test_voxels_that_are_listed_twice_and_classes_that_are_left_out(judge):
     [event] = events(1)
     twice = event.select(np.r_[np.arange(len(event)), 0:40])
-    one, other = untrained(judging(judge)).predict([event, twice])
+    [other] = untrained(judging(judge)).predict([twice])
     assert np.array_equal(other.labels[len(event) :], other.labels[:40])
     # The rows to learn from are those that the clusterer judges, of the voxels that the network saw.
     judged = []
