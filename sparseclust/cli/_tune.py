@@ -70,7 +70,10 @@ def tune(
     predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
     if linkage is not None:
         if not isinstance(predictor.clusterer, AffinityGraphClusterer):
-            raise ValueError("--linkage is for models that score edges; this one has another clusterer")
+            raise ValueError(
+                "--linkage is for models that score edges and join what they say; this one has a "
+                f"{type(predictor.clusterer).__name__}"
+            )
         predictor.clusterer.set_params(linkage=linkage)
     size = predictor.inputs.spatial_size
     sources = [open_events(name, label=label, spatial_size=size) for name in files]

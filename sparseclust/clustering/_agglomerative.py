@@ -17,6 +17,10 @@ from sparseclust.clustering._fragments import FragmentGraph, Pair, Voxels, row_l
 from sparseclust.clustering._parameters import Parameters, per_class
 from sparseclust.clustering._validate import FloatArray, IntArray
 
+# So many meetings of a fragment are judged anew whenever it changes; more of them when it has grown so much.
+_MANY = 100
+_GROWN = 1.1
+
 
 class Judge(Protocol):
     """Says how likely two fragments that meet are of one instance.
@@ -111,8 +115,7 @@ class AgglomerativeClusterer(Parameters):
     Parameters
     ----------
     judge : callable
-        A :class:`FragmentJudge`, or anything that takes the rows of :func:`describe_fragments` and returns
-        probabilities, with attributes ``classes`` and ``radii``.
+        A :class:`FragmentJudge`, or anything like :class:`Judge`.
     threshold : float or mapping of int to float
         Two fragments are joined that the judge gives at least this probability. One value, or one per
         semantic class: that of most voxels of a fragment. Of two classes the higher one counts.
@@ -127,8 +130,10 @@ class AgglomerativeClusterer(Parameters):
     Notes
     -----
     Of all pairs that meet, the most probable one is joined, and the pairs of the new fragment are judged
-    anew, until none reaches its threshold. Edges of an affinity below 0.01 are no meeting. Costs a judgement
-    for each neighbour at each join; for usual events a fraction of the network's time.
+    anew, until none reaches its threshold. Of a fragment that meets more than 100 others only those that the
+    join brings or changes, and all of them once it has grown by a tenth. Edges of an affinity below 0.01 are
+    no meeting. A judgement looks at all voxels within the largest radius. For usual events all this takes a
+    fraction of the network's time.
 
     References
     ----------
@@ -273,9 +278,10 @@ class AgglomerativeClusterer(Parameters):
         rows, same, size = list[FloatArray](), list[npt.NDArray[np.bool_]](), list[IntArray]()
 
         own = self._answers(graph, semantic) if follow else None
+        true_one = _Majority(graph, truth)
 
         def answered(pairs: Sequence[Pair]) -> FloatArray:
-            of = np.array([[_mode(truth[graph.rows(a)]) for a in pair] for pair in pairs])
+            of = np.array([[true_one(a) for a in pair] for pair in pairs])
             known = (of >= 0).all(axis=1)
             right = (of[:, 0] == of[:, 1]) & known
             rows.append(graph.describe(pairs)[known])
@@ -300,15 +306,14 @@ class AgglomerativeClusterer(Parameters):
         kinds = None if semantic is None else on_host(semantic)
         kind, classes = check.dense_groups(kinds, len(graph.fragment), name="semantic")
         limit = per_class("threshold", self.threshold, None if kinds is None else classes, check.probability)
+        class_of = _Majority(graph, kind)
 
         def answers(pairs: Sequence[Pair]) -> FloatArray:
             p = _judged(self.judge, graph.describe(pairs))
             if len(set(limit)) == 1:
                 least = limit[:1]
             else:
-                least = np.array([[limit[_mode(kind[graph.rows(a)])] for a in pair] for pair in pairs]).max(
-                    axis=1
-                )
+                least = np.array([max(limit[class_of(a)] for a in pair) for pair in pairs])
             return np.where(p >= least, p, -math.inf)
 
         return answers
@@ -382,10 +387,13 @@ def _judged(judge: Judge, rows: FloatArray) -> FloatArray:
 def _joins(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray]) -> Iterator[float]:
     """Join the most probable pair and judge the pairs of the new fragment, again and again.
 
-    Yields the probability of each pair before it is joined; pairs of minus infinity never are.
+    Yields the probability of each pair before it is joined; pairs of minus infinity never are. Where a
+    fragment meets very many, the pairs that a join leaves as they are wait until it has grown: else the
+    judgements would grow with the square of the fragments.
     """
     heap: list[tuple[float, int, int]] = []
     current: dict[Pair, float] = {}
+    judged_at: dict[int, int] = {}
 
     def add(pairs: Sequence[Pair]) -> None:
         for (a, b), p in zip(pairs, judged(pairs).tolist() if pairs else ()):
@@ -399,11 +407,20 @@ def _joins(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray])
         if current.get((a, b)) != -p:
             continue  # one of them has changed since
         yield -p
-        for gone in (a, b):
-            for other in graph.meetings[gone]:
-                current.pop((min(gone, other), max(gone, other)), None)
-        joined = graph.join(a, b)
-        add([(min(joined, other), max(joined, other)) for other in graph.meetings[joined]])
+        larger, smaller = graph.larger_first(a, b)
+        for other in graph.meetings[smaller]:
+            current.pop((min(smaller, other), max(smaller, other)), None)
+        new = [other for other in graph.meetings[smaller] if other != larger]
+        graph.join(larger, smaller)
+        others: Iterable[int] = graph.meetings[larger]
+        if len(graph.meetings[larger]) > _MANY and graph.size(larger) < _GROWN * judged_at.get(larger, 0):
+            others = new
+        else:
+            judged_at[larger] = graph.size(larger)
+        again = [(min(larger, other), max(larger, other)) for other in others]
+        for pair in again:
+            current.pop(pair, None)
+        add(again)
 
 
 def _join_most_likely(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray]) -> None:
@@ -411,10 +428,21 @@ def _join_most_likely(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], F
         pass
 
 
-def _mode(values: IntArray) -> int:
-    """Most frequent value, of equally many the smallest."""
-    found, counts = np.unique(values, return_counts=True)
-    return int(found[counts.argmax()])
+class _Majority:
+    """The most frequent value among the rows of a fragment, of equally many the smallest."""
+
+    def __init__(self, graph: FragmentGraph, values: IntArray) -> None:
+        self._graph = graph
+        self._values, self._number = np.unique(values, return_inverse=True)
+        self._known: dict[int, tuple[int, int]] = {}
+
+    def __call__(self, a: int) -> int:
+        size, value = self._known.get(a, (0, 0))
+        if size != self._graph.size(a):
+            size = self._graph.size(a)
+            value = int(self._values[np.bincount(self._number[self._graph.rows(a)]).argmax()])
+            self._known[a] = size, value
+        return value
 
 
 def _first_appearance(labels: IntArray) -> IntArray:

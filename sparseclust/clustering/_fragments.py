@@ -67,7 +67,9 @@ class FragmentGraph:
         self._radii = np.array(radii, np.float64)
         self._cells = _cells(voxels, edges, self._radii[-1])
         order = np.argsort(fragment, kind="stable")
-        self._rows = dict(enumerate(np.split(order, np.cumsum(np.bincount(fragment, minlength=n))[:-1])))
+        self._size = np.bincount(fragment, minlength=n)
+        # In parts, for it is rarely asked which these are.
+        self._rows = {a: [rows] for a, rows in enumerate(np.split(order, np.cumsum(self._size)[:-1]))}
         self._energy = np.bincount(fragment, weights=voxels.energy, minlength=n)
         known = voxels.kind >= 0
         self._votes = np.zeros((n, n_kinds))
@@ -82,11 +84,13 @@ class FragmentGraph:
 
     def size(self, a: int) -> int:
         """Return the number of voxels of a fragment."""
-        return len(self._rows[a])
+        return int(self._size[a])
 
     def rows(self, a: int) -> IntArray:
         """Voxels of a fragment."""
-        return self._rows[a]
+        if len(self._rows[a]) > 1:
+            self._rows[a] = [np.concatenate(self._rows[a])]
+        return self._rows[a][0]
 
     def strongest(self, a: int, b: int) -> float:
         """Return the largest affinity of the edges between two fragments that meet."""
@@ -94,7 +98,7 @@ class FragmentGraph:
 
     def describe(self, pairs: Iterable[Pair]) -> FloatArray:
         """One row per pair, the larger fragment first, so that the order of a pair does not matter."""
-        sorted_pairs = [self._larger_first(*pair) for pair in pairs]
+        sorted_pairs = [self.larger_first(*pair) for pair in pairs]
         between = [self.meetings[a][b] for a, b in sorted_pairs]
         splits = np.cumsum([0, *map(len, between)])
         chosen = np.concatenate(between) if between else np.zeros(0, np.int64)
@@ -122,10 +126,10 @@ class FragmentGraph:
 
     def join(self, a: int, b: int) -> int:
         """Make one fragment of two, and return its number."""
-        a, b = self._larger_first(a, b)
-        rows = self._rows.pop(b)
-        self.fragment[rows] = a
-        self._rows[a] = np.concatenate([self._rows[a], rows])
+        a, b = self.larger_first(a, b)
+        self.fragment[self.rows(b)] = a
+        self._rows[a] += self._rows.pop(b)
+        self._size[a] += self._size[b]
         self._energy[a] += self._energy[b]
         self._votes[a] += self._votes[b]
         mine = self.meetings[a]
@@ -136,7 +140,8 @@ class FragmentGraph:
                 mine[other] = self.meetings[other][a] = both
         return a
 
-    def _larger_first(self, a: int, b: int) -> Pair:
+    def larger_first(self, a: int, b: int) -> Pair:
+        """Order two fragments by voxels, then energy, then number."""
         first, second = ((self.size(c), self._energy[c], -c) for c in (a, b))
         return (a, b) if first > second else (b, a)
 

@@ -97,9 +97,9 @@ def train_judge(
     >>> import numpy as np
     >>> from sparseclust.clustering import FragmentPairs
     >>> from sparseclust.training import train_judge
-    >>> rows = np.random.default_rng(0).normal(size=(512, 2))
-    >>> examples = FragmentPairs(rows, rows[:, 0] > 0, np.ones(512, int))
-    >>> judge = train_judge(examples, classes=(), radii=(8.0,), hidden=8)
+    >>> rows = np.random.default_rng(0).normal(size=(9999, 2))
+    >>> examples = FragmentPairs(rows, rows[:, 0] > 0, np.ones(9999, int))
+    >>> judge = train_judge(examples, classes=(), radii=(8.0,), hidden=32)
     >>> judge(np.array([[2.0, 0.0], [-2.0, 0.0]])).round().tolist()
     [1.0, 0.0]
     """

@@ -21,6 +21,8 @@ C = TypeVar("C", bound=Clusterer)
 _KERNEL_GRIDS: Grids = MappingProxyType(
     {"seed_threshold": np.arange(20) / 20, "kernel_threshold": np.arange(0.5, 20) / 20}
 )
+# Other fragments than it learned from would take another judge.
+_JUDGE_GRIDS: Grids = MappingProxyType({"threshold": np.arange(0.5, 20) / 20})
 _AS_GOOD = 2e-4
 # The labels of a class often have a least size, which is then worth knowing to the voxel: steps of one where
 # such sizes are.
@@ -31,16 +33,16 @@ _GRAPH_GRIDS: Grids = MappingProxyType(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ThresholdScan:
-    """Mean scores per class at every pair of values of a clusterer's two thresholds.
+    """Mean scores per class at all values of a clusterer's thresholds, of which it has one or two.
 
     Attributes
     ----------
     classes : (c,) int64
         Semantic classes that occur; -1 alone where the events carry none.
     grids : mapping of str to (a,) and (b,) array
-        The two parameters and their values, ascending.
+        The parameters and their values, ascending; with a judge one alone, (b,).
     ari, sbd : (c, a, b) float64
-        Means over the events that hold the class.
+        Means over the events that hold the class; (c, b) for one parameter.
     n_events : (c,) int64
         How many these are.
     metric : {"sbd", "ari", "harmonic"}
@@ -56,7 +58,7 @@ class ThresholdScan:
 
     @property
     def scores(self) -> FloatArray:
-        """The metric (c, a, b); the harmonic mean of ARI and SBD is 0 where one of them is not positive."""
+        """The metric, shaped as these; a harmonic mean is 0 where ARI or SBD is not positive."""
         if self.metric != "harmonic":
             return self.sbd if self.metric == "sbd" else self.ari
         positive = np.minimum(self.ari, self.sbd) > 0
@@ -71,8 +73,9 @@ class ThresholdScan:
         near ones the better, then the smallest.
         """
         together = self._largest(self.scores.mean(axis=0))
-        steps = np.indices(self.scores.shape[1:]).reshape(2, -1).T - together
-        distance = np.abs(steps / self.scores.shape[1:]).sum(axis=1).reshape(self.scores.shape[1:])
+        shape = self.scores.shape[1:]
+        steps = np.indices(shape).reshape(len(shape), -1).T - together
+        distance = np.abs(steps / shape).sum(axis=1).reshape(shape)
         at = [
             self._largest(np.where(s >= s.max() - _AS_GOOD, s - 10 * distance, -np.inf)) for s in self.scores
         ]
@@ -86,11 +89,10 @@ class ThresholdScan:
         """
         return self._values(self._largest(self.scores.mean(axis=0)))
 
-    def _largest(self, scores: FloatArray) -> tuple[int, int]:
-        i, j = np.unravel_index(int(scores.argmax()), scores.shape)
-        return int(i), int(j)
+    def _largest(self, scores: FloatArray) -> tuple[int, ...]:
+        return tuple(map(int, np.unravel_index(int(scores.argmax()), scores.shape)))
 
-    def _values(self, at: tuple[int, int]) -> dict[str, float]:
+    def _values(self, at: tuple[int, ...]) -> dict[str, float]:
         return {name: values[i].item() for (name, values), i in zip(self.grids.items(), at)}
 
 
@@ -135,7 +137,5 @@ def with_thresholds(clusterer: C, scan: ThresholdScan, *, together: bool = False
 def default_grids(clusterer: Clusterer) -> Grids:
     """Thresholds of a kind of clusterer, and the values that are tried."""
     if isinstance(clusterer, AgglomerativeClusterer):
-        own = clusterer.fragment_threshold
-        limits = np.unique(list(own.values()) if isinstance(own, Mapping) else [own])
-        return {"fragment_threshold": limits, "threshold": np.arange(0.5, 20) / 20}
+        return _JUDGE_GRIDS
     return _GRAPH_GRIDS if isinstance(clusterer, AffinityGraphClusterer) else _KERNEL_GRIDS

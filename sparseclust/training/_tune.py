@@ -39,7 +39,7 @@ def tune_thresholds(
     classes: Sequence[int] = PARTICLE_CLASSES,
     refine: bool = False,
 ) -> ThresholdScan:
-    """Score every pair of values of a clusterer's two thresholds, per semantic class.
+    """Score all values of a clusterer's thresholds, of which it has one or two, per semantic class.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def tune_thresholds(
         Values to try. For Gaussian kernels ``"seed_threshold"``, by default 0, 0.05, ... 0.95, and
         ``"kernel_threshold"``, by default 0.025, 0.075, ... 0.975; for an affinity graph ``"min_size"``, by
         default 1, 2, 3, ... 10, 12, 16 and 32, and ``"threshold"``, by default 0.025, 0.075, ... 0.975; with
-        a judge ``"threshold"``, likewise, and ``"fragment_threshold"``, by default its own.
+        a judge ``"threshold"`` alone, likewise.
     metric : {"sbd", "ari", "harmonic"}
         What is best: mean SBD, mean ARI, or their harmonic mean.
     classes : sequence of int
@@ -121,7 +121,8 @@ def tune_thresholds(
     found = sorted(sums)
     total = np.stack([sums[c] for c in found])
     n_events = total[:, 2, 0, 0]
-    ari, sbd = np.moveaxis(total[:, :2] / n_events[:, None, None, None], 1, 0)
+    means = np.moveaxis(total[:, :2] / n_events[:, None, None, None], 1, 0)
+    ari, sbd = means.reshape(2, len(found), *map(len, tried.values()))
     return ThresholdScan(np.array(found), tried, ari, sbd, n_events.astype(np.int64), metric)
 
 
@@ -196,10 +197,11 @@ def _checked_grids(clusterer: Clusterer, given: Mapping[str, npt.ArrayLike]) -> 
 
 
 def _event_scores(voxels: _Voxels, base: Clusterer, grids: Grids, refine: bool) -> dict[int, FloatArray]:
-    """ARI, SBD and 1 at every pair, for each class of an event: (3, a, b)."""
+    """ARI, SBD and 1 at every pair, for each class of an event: (3, a, b), a of 1 for one threshold."""
     if len(voxels.instance) == 0:
         return {}
-    shape = (3, *map(len, grids.values()))
+    *first, last = map(len, grids.values())
+    shape = (3, *(first or [1]), last)
     scores = {int(c): np.ones(shape) for c in np.unique(voxels.semantic)}
     if isinstance(base, AffinityGraphClusterer):
         columns = _graph_labels(voxels, base, grids)
@@ -241,13 +243,10 @@ def _graph_labels(voxels: _Voxels, base: AffinityGraphClusterer, grids: Grids) -
 
 
 def _joined_labels(voxels: _Voxels, base: AgglomerativeClusterer, grids: Grids) -> Iterator[IntArray]:
-    """Labels of all rows for all thresholds of fragments (f, n), threshold by threshold."""
+    """Labels of all rows (1, n), threshold by threshold."""
     n, graph = voxels.arrays
-    labels = np.full((len(grids["threshold"]), len(grids["fragment_threshold"]), n), -1)
-    for column, limit in enumerate(grids["fragment_threshold"]):
-        clusterer = AgglomerativeClusterer(**(base.get_params() | {"fragment_threshold": float(limit)}))
-        found = clusterer.scan(graph.edges, graph.affinity, grids["threshold"], **graph.voxels)
-        labels[:, column, graph.rows] = found
+    labels = np.full((len(grids["threshold"]), 1, n), -1)
+    labels[:, 0, graph.rows] = base.scan(graph.edges, graph.affinity, grids["threshold"], **graph.voxels)
     yield from labels
 
 

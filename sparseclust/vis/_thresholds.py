@@ -1,4 +1,4 @@
-"""Heat-maps of threshold scans."""
+"""Heat-maps and curves of threshold scans."""
 
 from typing import Any, Literal, get_args
 
@@ -12,13 +12,13 @@ Backend = Literal["plotly", "matplotlib"]
 
 
 def plot_thresholds(scan: Any, *, backend: Backend = "plotly", title: str | None = None) -> Any:
-    """Draw the score over two thresholds, one heat-map per class, the best pair marked.
+    """Draw the score over two thresholds, one heat-map per class, or over one, a curve; the best is marked.
 
     Parameters
     ----------
     scan : object
         With ``classes`` (c,), ``grids``, the values (a,) and (b,) of the two parameters by name, ``scores``
-        (c, a, b), ``metric`` and ``best``, the best values of each class by name; such as
+        (c, a, b) or (c, b), ``metric`` and ``best``, the best values of each class by name; such as
         :class:`sparseclust.training.ThresholdScan`.
     backend : {"plotly", "matplotlib"}
         Interactive or static.
@@ -63,9 +63,15 @@ def _plotly(
     figure = require("plotly.subplots", extra="vis").make_subplots(
         cols=max(len(names), 1), subplot_titles=names, shared_yaxes=True
     )
-    (y_name, y_values), (x_name, x_values) = scan.grids.items()
-    for column, (table, (y, x)) in enumerate(zip(scores, best), start=1):
-        map_ = go.Heatmap(z=table, x=x_values, y=y_values, coloraxis="coloraxis")
+    *first, (x_name, x_values) = scan.grids.items()
+    y_name, y_values = first[0] if first else (f"mean {scan.metric}", [])
+    for column, (table, at) in enumerate(zip(scores, best), start=1):
+        if first:
+            y, x = at
+            map_ = go.Heatmap(z=table, x=x_values, y=y_values, coloraxis="coloraxis")
+        else:
+            x, y = at[0], np.max(table[np.asarray(x_values) == at[0]])
+            map_ = go.Scatter(x=x_values, y=table, mode="lines", showlegend=False)
         mark = go.Scatter(x=[x], y=[y], mode="markers", showlegend=False)
         mark.marker = {"symbol": "x", "size": 10, "color": "white", "line": {"color": "black", "width": 1}}
         figure.add_trace(map_, row=1, col=column)
@@ -86,13 +92,19 @@ def _matplotlib(
     )
     panels = np.atleast_1d(figure.subplots(1, count, sharey=True))
     limits = {"vmin": np.nanmin(scores, initial=0.0), "vmax": np.nanmax(scores, initial=1.0)}
-    (y_name, y_values), (x_name, x_values) = scan.grids.items()
-    for axes, table, name, (y, x) in zip(panels, scores, names, best):
-        drawn = axes.pcolormesh(x_values, y_values, table, shading="nearest", **limits)
+    *first, (x_name, x_values) = scan.grids.items()
+    y_name, y_values = first[0] if first else (f"mean {scan.metric}", [])
+    for axes, table, name, at in zip(panels, scores, names, best):
+        if first:
+            y, x = at
+            drawn = axes.pcolormesh(x_values, y_values, table, shading="nearest", **limits)
+        else:
+            x, y = at[0], np.max(table[np.asarray(x_values) == at[0]])
+            axes.plot(x_values, table)
         axes.plot([x], [y], "X", markerfacecolor="white", markeredgecolor="black", markersize=9)
         axes.set(title=name, xlabel=_title(x_name), xscale=_scale(x_values), yscale=_scale(y_values))
     panels[0].set_ylabel(_title(y_name))
-    if len(names):
+    if len(names) and first:
         figure.colorbar(drawn, ax=list(panels))
     figure.suptitle(title)
     return figure

@@ -61,7 +61,7 @@ def test_linkage_is_kept_and_only_for_edges(files, capsys):
     tuned = model.with_name("additive.pt")
     command = ["tune", str(events), "--steps", "2", "--device", "cpu", "--linkage", "additive"]
     assert main([*command, "--model", str(model)]) == 2
-    assert "Gaussian kernels" in capsys.readouterr().err
+    assert "this one has a GaussianKernelClusterer" in capsys.readouterr().err
     graph = model.with_name("graph.pt")
     Predictor(edge_spice(**TINY), AffinityGraphClusterer(), inputs=VoxelInputs(SIZE)).save(graph)
     assert main([*command, "--model", str(graph), "--output", str(tuned)]) == 0

@@ -185,6 +185,29 @@ def test_events_do_not_see_each_other():
         )
 
 
+@pytest.mark.parametrize("spokes", [50, 400])
+def test_judgements_grow_with_the_pairs_not_with_their_square(spokes):
+    """A wheel: a hub, and rim pieces that meet it and the next one."""
+    calls = []
+
+    class Noting(Stand):
+        def __call__(self, rows):
+            calls.append(len(rows))
+            return 0.5 + 0.4 * np.cos(100 * rows[:, 4])
+
+    rim = np.arange(1, spokes + 1)
+    edges = np.concatenate([np.stack([np.zeros_like(rim), rim]), np.stack([rim[:-1], rim[1:]])], axis=1)
+    affinity = np.random.default_rng(0).uniform(0.05, 0.5, edges.shape[1])
+    coords = np.stack([np.arange(spokes + 1), np.arange(spokes + 1) % 2, np.zeros(spokes + 1, int)], axis=1)
+    same = {"coords": coords, "energy": np.ones(spokes + 1), "semantic": np.zeros(spokes + 1, int)}
+    labels = clusterer(judge=Noting(), threshold=0.0, min_size=1).fit_predict(edges, affinity, **same)
+    assert not labels.any()
+    if spokes <= 100:  # every pair of what a join changes
+        assert sum(calls) > 6 * edges.shape[1]
+    else:
+        assert sum(calls) < 30 * edges.shape[1] < spokes**2 / 2
+
+
 def test_who_says_no_keeps_the_fragments_and_who_says_yes_joins_all_that_meets():
     e = event(0)
     fragments = AffinityGraphClusterer(threshold=0.7, min_size=2).fit_predict(

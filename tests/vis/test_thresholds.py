@@ -53,6 +53,27 @@ def test_sizes_that_double_stand_on_a_logarithmic_axis(scan, backend):
     assert shown == ("min size", "log", "linear")
 
 
+@pytest.mark.parametrize("backend", ["plotly", "matplotlib"])
+def test_one_threshold_makes_a_curve(scan, backend):
+    scan.grids = {"threshold": np.array([0.2, 0.4, 0.6])}
+    scan.scores = np.array([[0.1, 0.9, 0.3], [0.4, 0.3, 0.2]])
+    scan.best = {0: {"threshold": 0.4}, 1: {"threshold": 0.2}}
+    figure = plot_thresholds(scan, backend=backend)
+    if backend == "plotly":
+        curves = [list(zip(c.x, c.y)) for c in figure.data]
+        shown = figure.layout.yaxis.title.text, figure.layout.xaxis.title.text
+    else:
+        curves = [list(map(tuple, line.get_xydata())) for axes in figure.axes for line in axes.lines]
+        shown = figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()
+    assert shown == ("mean sbd", "threshold")
+    assert curves == [
+        [(0.2, 0.1), (0.4, 0.9), (0.6, 0.3)],
+        [(0.4, 0.9)],
+        [(0.2, 0.4), (0.4, 0.3), (0.6, 0.2)],
+        [(0.2, 0.4)],
+    ]
+
+
 def test_unknown_backend_for_thresholds(scan):
     with pytest.raises(ValueError, match="backend must be one of"):
         plot_thresholds(scan, backend="ascii")
