@@ -49,7 +49,10 @@ STEP = 0.1  # cm
 MARGIN_HEAVY, MARGIN_ELECTRON = 60.0, 5.0  # cm around the volume within which particles are still followed
 AT_REST = 1e-4  # MeV
 HADRON_CUT = 1.0  # MeV, slower hadrons do not interact in flight
-HIGHLAND = 13.6 * 0.94  # MeV; the logarithm of the Highland formula frozen at a path of 3 cm
+HIGHLAND = 13.6  # MeV
+# cm. Over such a path scatters are many, with a Gaussian core, or single and beyond it: a track bends over
+# centimetres, an electron of some MeV has kinks from one voxel to the next.
+PATH_HEAVY, PATH_ELECTRON = 3.0, 0.3
 TAIL = 4.0  # widths of that core beyond which scatters are single
 MICHEL_ENDPOINT = 52.83  # MeV, total energy
 PION_DECAY_MUON = 4.12  # MeV, kinetic energy of the muon of a pion that decays at rest
@@ -68,9 +71,9 @@ def transport_electron(run, i, code, energy, position, direction):
         maximum = 0.5 * energy
         loss = fluctuate(run, rate, step, energy, ELECTRON_MASS, maximum)
         loss = min(loss + step * look_up(run.tables, SOFT_LOSS, place), energy)
-        angle = scattering_angle(run, energy, ELECTRON_MASS, step)
+        angle = scattering_angle(run, energy, ELECTRON_MASS, PATH_ELECTRON, step)
         position, direction = move(run, i, position, direction, step, loss, angle)
-        direction = scatter_hard(run, energy, ELECTRON_MASS, step, direction)
+        direction = scatter_hard(run, energy, ELECTRON_MASS, PATH_ELECTRON, step, direction)
         delta = knock_on(run, energy, ELECTRON_MASS, maximum, step)
         energy -= loss
         if 0.0 < delta < energy:
@@ -101,9 +104,9 @@ def transport_heavy(run, i, code, energy, position, direction):
         loss = fluctuate(run, rate, step, energy, mass, maximum)
         if energy - loss < AT_REST:
             loss = energy
-        angle = scattering_angle(run, energy, mass, step)
+        angle = scattering_angle(run, energy, mass, PATH_HEAVY, step)
         position, direction = move(run, i, position, direction, step, loss, angle)
-        direction = scatter_hard(run, energy, mass, step, direction)
+        direction = scatter_hard(run, energy, mass, PATH_HEAVY, step, direction)
         delta = knock_on(run, energy, mass, maximum, step)
         energy -= loss
         if 0.0 < delta < energy:
@@ -154,23 +157,29 @@ def fluctuate(run, rate, step, energy, mass, maximum):
 
 
 @numba.njit(cache=True)
-def scattering_angle(run, energy, mass, step):
-    """Angle in space of the multiple scattering in one step (Gaussian in each plane, PDG)."""
+def core_width(run, energy, mass, path, step):
+    """Width in each plane of the scattering in a step: Highland's formula, with the logarithm of a path (PDG)."""
     momentum_beta = energy * (energy + 2.0 * mass) / (energy + mass)
-    width = HIGHLAND / momentum_beta * math.sqrt(step / run.detector.radiation_length)
-    return width * math.sqrt(2.0 * exponential(run.stream))
+    length = run.detector.radiation_length
+    return HIGHLAND * (1.0 + 0.038 * math.log(path / length)) / momentum_beta * math.sqrt(step / length)
 
 
 @numba.njit(cache=True)
-def scatter_hard(run, energy, mass, step, direction):
+def scattering_angle(run, energy, mass, path, step):
+    """Angle in space of the multiple scattering in one step."""
+    return core_width(run, energy, mass, path, step) * math.sqrt(2.0 * exponential(run.stream))
+
+
+@numba.njit(cache=True)
+def scatter_hard(run, energy, mass, path, step, direction):
     """Direction after at most one single scatter beyond the Gaussian core.
 
     Rutherford's cross-section with the spin factor 1 - beta^2 sin^2(theta / 2) of Mott and a Gaussian form
-    factor of the nucleus, beyond ``TAIL`` widths of the core of a 3 cm path: some 1 % of such paths (Bethe
-    1953 on Moliere's theory). Electrons below some 8 MeV have a core so wide that nothing is beyond it.
+    factor of the nucleus, beyond ``TAIL`` widths of the core of a path: some 1 % of such paths (Bethe 1953 on
+    Moliere's theory). Electrons below some 2 MeV have a core so wide that nothing is beyond it.
     """
     momentum_beta = energy * (energy + 2.0 * mass) / (energy + mass)
-    cut = TAIL * HIGHLAND / momentum_beta * math.sqrt(3.0 / run.detector.radiation_length)
+    cut = TAIL * core_width(run, energy, mass, path, path)
     if cut >= math.pi:
         return direction
     s = math.sin(0.5 * cut)

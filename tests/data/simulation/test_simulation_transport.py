@@ -128,13 +128,31 @@ def test_neutrons_carry_energy_away_from_a_star():
     assert np.mean(low) == pytest.approx(107, rel=0.15)
 
 
-def test_one_path_of_3_cm_in_a_hundred_has_a_hard_scatter():
-    """Beyond four widths of the Gaussian core, from the single scatters of a muon of 200 MeV."""
+@pytest.mark.parametrize(
+    ("energy", "mass", "path"),
+    [
+        (200.0, kernels.MUON_MASS, charged.PATH_HEAVY),
+        (30.0, kernels.ELECTRON_MASS, charged.PATH_ELECTRON),
+    ],
+)
+def test_one_path_in_a_hundred_has_a_hard_scatter(energy, mass, path):
+    """Beyond four widths of the Gaussian core, from the single scatters."""
     run = kernels.Run(
         new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, HUGE._detector()
     )
-    turned = [charged.scatter_hard(run, 200.0, kernels.MUON_MASS, 3.0, Z)[2] < 1 for _ in range(20000)]
+    turned = [charged.scatter_hard(run, energy, mass, path, path, Z)[2] < 1 for _ in range(20000)]
     assert 0.005 < np.mean(turned) < 0.015
+
+
+def test_the_core_is_that_of_highland():
+    """A muon of 200 MeV in 3 cm of argon: 13.6 MeV / 266 MeV sqrt(3 / 14) (1 + 0.038 ln(3 / 14)), 22 mrad."""
+    run = kernels.Run(
+        new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, HUGE._detector()
+    )
+    width = charged.core_width(run, 200.0, kernels.MUON_MASS, 3.0, 3.0)
+    assert width == pytest.approx(0.0222, rel=0.02)
+    angles = [charged.scattering_angle(run, 200.0, kernels.MUON_MASS, 3.0, 3.0) for _ in range(20000)]
+    assert np.mean(np.square(angles)) == pytest.approx(2 * width**2, rel=0.05)
 
 
 def test_rotations_are_rotations(rng):
