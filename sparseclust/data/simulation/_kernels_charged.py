@@ -158,7 +158,7 @@ def fluctuate(run, rate, step, energy, mass, maximum):
 
 @numba.njit(cache=True)
 def core_width(run, energy, mass, path, step):
-    """Width in each plane of the scattering in a step: Highland's formula, with the logarithm of a path (PDG)."""
+    """Width in each plane of the scattering in a step, by Highland's formula with the logarithm of a path."""
     momentum_beta = energy * (energy + 2.0 * mass) / (energy + mass)
     length = run.detector.radiation_length
     return HIGHLAND * (1.0 + 0.038 * math.log(path / length)) / momentum_beta * math.sqrt(step / length)
