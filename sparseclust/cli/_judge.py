@@ -1,27 +1,35 @@
 """``sparseclust judge``."""
 
+import glob
+import hashlib
+import os
+import shutil
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sparseclust.cli._predict import find_device
-from sparseclust.cli._progress import progress
+from sparseclust.cli._progress import progress_bar
 from sparseclust.clustering import (
     AgglomerativeClusterer,
     FragmentJudge,
     FragmentPairs,
     GaussianKernelClusterer,
 )
-from sparseclust.data import open_events
-from sparseclust.pipeline import AcrossClasses, Prediction, Predictor
+from sparseclust.data import Event, open_events
+from sparseclust.pipeline import AcrossClasses, Predictor
 from sparseclust.training import judge_examples, train_judge
 
 # Of so many events one is kept to see how good the judge is.
 _CHECKED = 10
+# After so many events their pairs are written down.
+_PART = 1000
 
 
 def judge(
@@ -44,7 +52,8 @@ def judge(
     """Train a judge that says which fragments belong together, and write a model that uses it.
 
     Edges between voxels see one spot. The judge sees two fragments where they meet: all edges between them,
-    their directions, widths and energies, and what else is there.
+    their directions, widths and energies, and what else is there. Stopped, the same command goes on from the
+    pairs that it left in the folder OUTPUT.parts.
 
     Parameters
     ----------
@@ -85,52 +94,129 @@ def judge(
     predictor = Predictor.from_pretrained(model, batch_size=batch_size, device=find_device(device))
     if isinstance(predictor.clusterer, GaussianKernelClusterer):
         raise ValueError(f"{model}: has Gaussian kernels; fragments are those of a model that scores edges")
-    size = predictor.inputs.spatial_size
-    with_truth = [open_events(name, label=label, spatial_size=size) for name in files]
-    with_classes = [] if classified is None else [open_events(classified, label=label, spatial_size=size)]
+    opened = partial(open_events, label=label, spatial_size=predictor.inputs.spatial_size)
+    sources: list[_Source] = [_Source("never", opened(name)) for name in files]
+    if classified is not None:
+        sources.append(_Source("always", opened(classified)))
+    total = sum(len(source.events) for source in sources)
+    if total == 0:
+        raise ValueError(f"{', '.join(files)}: no events to learn from")
     classes = tuple(int(c) for c in predictor.classes)
-    untrained = FragmentJudge(np.zeros(0), np.zeros(0), [], classes, radii)
     clusterer = AgglomerativeClusterer(
-        judge=untrained,
+        judge=FragmentJudge(np.zeros(0), np.zeros(0), [], classes, radii),
         fragment_threshold=fragment_threshold,
         min_size=predictor.clusterer.min_size if min_size is None else min_size,
     )
     own = predictor.across_classes
-    total = sum(map(len, [*with_truth, *with_classes]))
-
-    def predictions() -> Iterator[Prediction]:
-        modes: tuple[AcrossClasses, AcrossClasses] = ("never", "always")
-        for sources, predictor.across_classes in zip((with_truth, with_classes), modes):
-            for events in sources:
-                yield from predictor.predict(events)
+    training: dict[str, Any] = {"hidden": hidden, "epochs": epochs, "dropout": dropout, "seed": seed}
+    judged_on = [*files, *([] if classified is None else [classified])]
+    identity = _identity(predictor, judged_on, [repr(clusterer), classified, label, batch_size, training])
+    parts = _Parts(Path(f"{target}.parts"), identity)
 
     learned: list[FragmentPairs] = []
     held: list[FragmentPairs] = []
     # Once with the truth at its side, once on its own way, to learn what to do after a mistake.
-    for way in ("with the truth", "on its own"):
-        seen = progress(predictions(), total=total, what=way)
-        for number, pairs in enumerate(judge_examples(seen, clusterer, follow=bool(learned))):
-            (learned if number % _CHECKED else held).append(pairs)
+    for follow, way in ((False, "with the truth"), (True, "on its own")):
+        with progress_bar(total=total, what=way) as bar:
+            for pairs, event in _collect(predictor, clusterer, sources, parts, follow=follow, bar=bar):
+                checked = event % _CHECKED == 0
+                held.append(FragmentPairs(*(values[checked] for values in pairs)))
+                # With a single event it is better to learn from it.
+                learned.append(FragmentPairs(*(values[~checked | (total == 1)] for values in pairs)))
         # One array in the place of many.
-        learned, held = [FragmentPairs.concatenate(learned or held)], [FragmentPairs.concatenate(held)]
-        [kept] = learned
+        learned, held = [FragmentPairs.concatenate(learned)], [FragmentPairs.concatenate(held)]
+        [kept], [unseen] = learned, held
         print(f"{way}: {len(kept.same):,} pairs of fragments so far, {kept.same.sum():,} of one particle")
-        clusterer.judge = train_judge(
-            kept,
-            classes=classes,
-            radii=radii,
-            hidden=hidden,
-            epochs=epochs,
-            dropout=dropout,
-            seed=seed,
-            report=partial(_show, total=epochs),
-        )
-    [checked] = held
-    wrong = np.count_nonzero((clusterer.judge(checked.rows) >= 0.5) != checked.same)
-    print(f"of every {_CHECKED}th event, not learned from: {wrong:,} of {len(checked.same):,} pairs wrong")
+        report = partial(_show, total=epochs)
+        clusterer.judge = train_judge(kept, classes=classes, radii=radii, report=report, **training)
+    wrong = np.count_nonzero((clusterer.judge(unseen.rows) >= 0.5) != unseen.same)
+    print(f"of every {_CHECKED}th event, not learned from: {wrong:,} of {len(unseen.same):,} pairs wrong")
     predictor.across_classes, predictor.clusterer = own, clusterer
-    predictor.save(target, judged_on=", ".join([*files, *([] if classified is None else [classified])]))
+    predictor.save(target, judged_on=", ".join(judged_on))
+    shutil.rmtree(parts.folder)
     print(f"model: {target}; thresholds per class: sparseclust tune FILES --model {target}")
+
+
+class _Source(NamedTuple):
+    across_classes: AcrossClasses
+    events: Sequence[Event]
+
+
+class _Found(NamedTuple):
+    """Pairs of fragments, and the number of the event of each."""
+
+    pairs: FragmentPairs
+    event: npt.NDArray[np.int64]
+
+
+class _Parts(NamedTuple):
+    """What was found in each thousand events, on disk until the judge is done."""
+
+    folder: Path
+    identity: str
+
+    def load(self, name: str) -> _Found | None:
+        """Give what was found by the same command, or None."""
+        try:
+            # np.load leaves a file open that it cannot read.
+            with (self.folder / f"{name}.npz").open("rb") as file, np.load(file) as part:
+                if str(part["identity"]) != self.identity:
+                    return None
+                return _Found(FragmentPairs(part["rows"], part["same"], part["size"]), part["event"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save(self, name: str, found: _Found) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{name}.npz"
+        unfinished = self.folder / f".{name}.{os.getpid()}.npz"
+        try:
+            np.savez(unfinished, identity=self.identity, event=found.event, **found.pairs._asdict())
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _collect(
+    predictor: Predictor,
+    clusterer: AgglomerativeClusterer,
+    sources: Sequence[_Source],
+    parts: _Parts,
+    *,
+    follow: bool,
+    bar: Any,
+) -> Iterator[_Found]:
+    """Go through all events; those whose pairs are on disk are not read."""
+    start = 0
+    for predictor.across_classes, events in sources:
+        for first in range(0, len(events), _PART):
+            chunk = range(first, min(first + _PART, len(events)))
+            name = f"{follow:d}-{start + first}"
+            found = parts.load(name)
+            if found is None:
+                predictions = predictor.predict(events[i] for i in chunk)
+                examples = []
+                for pairs in judge_examples(predictions, clusterer, follow=follow):
+                    examples.append(pairs)
+                    bar.update(1)
+                number = np.repeat([start + i for i in chunk], [len(pairs.same) for pairs in examples])
+                found = _Found(FragmentPairs.concatenate(examples), number)
+                parts.save(name, found)
+            else:
+                bar.update(len(chunk))
+            yield found
+        start += len(events)
+
+
+def _identity(predictor: Predictor, patterns: Sequence[str], options: Sequence[Any]) -> str:
+    """Name all that the pairs depend on: SHA-256, hexadecimal."""
+    found = hashlib.sha256(repr([predictor.inputs, predictor.classes, *options]).encode())
+    for name in (name for pattern in patterns for name in sorted(glob.glob(pattern)) or [pattern]):
+        state = os.stat(name)
+        found.update(repr([name, state.st_size, state.st_mtime_ns]).encode())
+    for name, values in predictor.model.state_dict().items():
+        found.update(name.encode() + values.numpy(force=True).tobytes())
+    return found.hexdigest()
 
 
 def _show(epoch: int, loss: float, *, total: int) -> None:

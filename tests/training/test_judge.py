@@ -209,3 +209,49 @@ def test_kernels_have_no_fragments(files, capsys):
     untrained(GaussianKernelClusterer()).save(files / "model.pt")
     assert run(files) == 2
     assert "fragments are those of a model that scores edges" in capsys.readouterr().err
+
+
+def test_stopped_it_goes_on_where_it_was(files, monkeypatch, capsys):
+    from sparseclust.cli import _judge as command
+
+    monkeypatch.setattr(command, "_PART", 4)
+    original, asked, limit = command.judge_examples, [], [5]
+
+    def until_told(predictions, clusterer, *, follow):
+        asked.append(follow)
+        if len(asked) == limit[0]:
+            raise KeyboardInterrupt
+        return original(predictions, clusterer, follow=follow)
+
+    assert run(files, "--output", str(files / "whole.pt")) == 0
+    monkeypatch.setattr(command, "judge_examples", until_told)
+    options = ["--output", str(files / "stopped.pt")]
+    assert run(files, *options) == 130
+    assert asked == [False, False, False, True, True]
+    parts = files / "stopped.pt.parts"
+    assert sorted(p.name for p in parts.iterdir()) == ["0-0.npz", "0-4.npz", "0-8.npz", "1-0.npz"]
+    assert not (files / "stopped.pt").exists()
+    # One part is damaged and one of another command: they are made anew, the others not.
+    half = (parts / "0-4.npz").read_bytes()
+    (parts / "0-4.npz").write_bytes(half[: len(half) // 2])
+    with np.load(parts / "0-8.npz") as file:
+        values = dict(file)
+    values["rows"] += 1
+    np.savez(parts / "0-8.npz", **{**values, "identity": "other"})
+    asked.clear()
+    limit[0] = -1
+    assert run(files, *options) == 0
+    assert asked == [False, False, True, True]
+    assert not parts.exists()
+    whole, stopped = (
+        Predictor.from_pretrained(files / name).clusterer for name in ("whole.pt", "stopped.pt")
+    )
+    assert whole.judge == stopped.judge
+    capsys.readouterr()
+
+
+def test_without_events_there_is_nothing_to_learn_from(files, capsys):
+    write_events(files / "empty.h5", [])
+    base = ["judge", str(files / "empty.h5"), "--model", str(files / "model.pt")]
+    assert main(base) == 2
+    assert "no events to learn from" in capsys.readouterr().err
