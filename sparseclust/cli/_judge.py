@@ -196,9 +196,12 @@ def _collect(
             if found is None:
                 predictions = predictor.predict(events[i] for i in chunk)
                 examples = []
-                for pairs in judge_examples(predictions, clusterer, follow=follow):
-                    examples.append(pairs)
-                    bar.update(1)
+                try:
+                    for pairs in judge_examples(predictions, clusterer, follow=follow):
+                        examples.append(pairs)
+                        bar.update(1)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt("the same command goes on from here") from None
                 number = np.repeat([start + i for i in chunk], [len(pairs.same) for pairs in examples])
                 found = _Found(FragmentPairs.concatenate(examples), number)
                 parts.save(name, found)

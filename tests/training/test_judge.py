@@ -227,6 +227,7 @@ def test_stopped_it_goes_on_where_it_was(files, monkeypatch, capsys):
     monkeypatch.setattr(command, "judge_examples", until_told)
     options = ["--output", str(files / "stopped.pt")]
     assert run(files, *options) == 130
+    assert "stopped: the same command goes on from here" in capsys.readouterr().err
     assert asked == [False, False, False, True, True]
     parts = files / "stopped.pt.parts"
     assert sorted(p.name for p in parts.iterdir()) == ["0-0.npz", "0-4.npz", "0-8.npz", "1-0.npz"]
@@ -247,7 +248,6 @@ def test_stopped_it_goes_on_where_it_was(files, monkeypatch, capsys):
         Predictor.from_pretrained(files / name).clusterer for name in ("whole.pt", "stopped.pt")
     )
     assert whole.judge == stopped.judge
-    capsys.readouterr()
 
 
 def test_without_events_there_is_nothing_to_learn_from(files, capsys):
