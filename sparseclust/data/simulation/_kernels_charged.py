@@ -74,7 +74,7 @@ def transport_electron(run, i, code, energy, position, direction):
         angle = scattering_angle(run, energy, ELECTRON_MASS, PATH_ELECTRON, step)
         position, direction = move(run, i, position, direction, step, loss, angle)
         direction = scatter_hard(run, energy, ELECTRON_MASS, PATH_ELECTRON, step, direction)
-        delta = knock_on(run, energy, ELECTRON_MASS, maximum, step)
+        delta = knock_on_electron(run, code, energy, step)
         energy -= loss
         if 0.0 < delta < energy:
             direction = release_delta(run, i, code, delta, energy, position, direction)
@@ -228,6 +228,42 @@ def knock_on(run, energy, mass, maximum, step):
         return 0.0
     delta = 1.0 / (1.0 / DELTA_CUT - uniform(run.stream) * span)
     return delta if uniform(run.stream) < 1.0 - b2 * delta / maximum else 0.0
+
+
+@numba.njit(cache=True)
+def knock_on_electron(run, code, energy, step):
+    """Energy of the electron that an electron or positron knocks on above the cut in this step, or 0.
+
+    Moller and Bhabha scattering (Messel and Crawford 1970, as in the Geant4 physics reference manual). Of
+    two electrons the slower one counts as knocked on. In units of ``xi / (beta^2 T^2)`` these cross-sections
+    are at most 9/4 (Moller, equal parts) and 1 (Bhabha).
+    """
+    most, highest = (1.0, energy) if code == POSITRON else (2.25, 0.5 * energy)
+    if highest <= DELTA_CUT:
+        return 0.0
+    g = 1.0 + energy / ELECTRON_MASS
+    b2 = 1.0 - 1.0 / (g * g)
+    span = 1.0 / DELTA_CUT - 1.0 / highest
+    if uniform(run.stream) > most * run.detector.xi / b2 * span * step:
+        return 0.0
+    delta = 1.0 / (1.0 / DELTA_CUT - uniform(run.stream) * span)
+    part = bhabha(g, delta / energy) if code == POSITRON else moller(g, delta / energy)
+    return delta if uniform(run.stream) * most < part else 0.0
+
+
+@numba.njit(cache=True)
+def moller(g, x):
+    """Moller cross-section for the fraction ``x`` of the kinetic energy, in ``xi / (beta^2 T^2)``."""
+    mixed, y = (2.0 * g - 1.0) / (g * g), x / (1.0 - x)
+    return 1.0 - x * mixed + (x * (g - 1.0) / g) ** 2 + y * (y - x * mixed)
+
+
+@numba.njit(cache=True)
+def bhabha(g, x):
+    """Bhabha cross-section for the fraction ``x`` of the kinetic energy, in ``xi / (beta^2 T^2)``."""
+    b2, y = 1.0 - 1.0 / (g * g), 1.0 / (g + 1.0)
+    z = 1.0 - 2.0 * y
+    return 1.0 - b2 * x * (2.0 - y * y - x * (z * (3.0 + y * y) - x * z * z * (1.0 + z - x * z)))
 
 
 @numba.njit(cache=True)

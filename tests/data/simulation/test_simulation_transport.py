@@ -4,14 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from sparseclust.data import SemanticClass
 from sparseclust.data.simulation import EventGenerator, Primary
 from sparseclust.data.simulation import _kernels_charged as charged
 from sparseclust.data.simulation import _kernels_particles as kernels
 from sparseclust.data.simulation import _kernels_photons as photons
+from sparseclust.data.simulation._formulas import electron_loss
 from sparseclust.data.simulation._kernels_random import new_stream
+from sparseclust.data.simulation._material import LIQUID_ARGON
 
 HUGE = EventGenerator(spatial_size=1000, voxel_size=10.0)  # 100 m: nothing leaves
 CENTRE = (5000.0, 5000.0, 5000.0)
@@ -106,6 +108,37 @@ def test_delta_rays_follow_their_spectrum():
     share = (energy > 1.0).mean()
     assert share == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / len(energy)))
     assert energy.min() >= kernels.DELTA_CUT
+
+
+@pytest.mark.parametrize("energy", [2.0, 10.0, 100.0])
+def test_what_electrons_lose_in_soft_and_hard_collisions_adds_up_to_berger_and_seltzer(energy):
+    g = 1 + energy / kernels.ELECTRON_MASS
+    b2 = 1 - 1 / g**2
+
+    def lost(transfer):
+        return LIQUID_ARGON.xi / b2 / transfer * charged.moller(g, transfer / energy)
+
+    hard, _ = integrate.quad(lost, kernels.DELTA_CUT, energy / 2)
+    soft, whole = (
+        electron_loss(np.array([energy]), LIQUID_ARGON, cut=cut)[0] for cut in (kernels.DELTA_CUT, 1e9)
+    )
+    assert soft + hard == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize(("code", "highest"), [(kernels.ELECTRON, 5.0), (kernels.POSITRON, 10.0)])
+def test_electrons_and_positrons_knock_on_as_moller_and_bhabha_say(code, highest):
+    """Of 10 MeV, along 1 mm, again and again."""
+    detector = HUGE._detector()
+    run = kernels.Run(new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, detector)
+    step, n = 0.1, 400_000
+    energy = np.array([charged.knock_on_electron(run, code, 10.0, step) for _ in range(n)])
+    g = 1 + 10 / kernels.ELECTRON_MASS
+    part = charged.moller if code == kernels.ELECTRON else charged.bhabha
+    for lowest in (kernels.DELTA_CUT, 1.0, 3.0):
+        rate, _ = integrate.quad(lambda t: part(g, t / 10) / t**2, lowest, highest)
+        expected = n * step * detector.xi / (1 - 1 / g**2) * rate
+        assert np.count_nonzero(energy >= lowest) == pytest.approx(expected, abs=4 * math.sqrt(expected))
+    assert energy.max() <= highest
 
 
 def test_compton_photons_keep_the_mean_fraction_of_their_energy():
