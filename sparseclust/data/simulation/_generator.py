@@ -162,6 +162,7 @@ class EventGenerator:
             xi=medium.xi,
             radiation_length=medium.radiation_length,
             rutherford=medium.rutherford,
+            screening=medium.screening,
             nuclear_radius=medium.nuclear_radius,
             muon_capture=medium.muon_capture,
             neutron_level=medium.neutron_level,

@@ -45,15 +45,14 @@ from sparseclust.data.simulation._kernels_tables import (
     look_up,
 )
 
-STEP = 0.1  # cm
+STEP = 0.06  # cm
 MARGIN_HEAVY, MARGIN_ELECTRON = 60.0, 5.0  # cm around the volume within which particles are still followed
 AT_REST = 1e-4  # MeV
 HADRON_CUT = 1.0  # MeV, slower hadrons do not interact in flight
 HIGHLAND = 13.6  # MeV
-# cm. Over such a path scatters are many, with a Gaussian core, or single and beyond it: a track bends over
-# centimetres, an electron of some MeV has kinks from one voxel to the next.
-PATH_HEAVY, PATH_ELECTRON = 3.0, 0.3
+PATH = 3.0  # cm. Over such a path of a heavy particle scatters are many, with a Gaussian core, or single.
 TAIL = 4.0  # widths of that core beyond which scatters are single
+HARD = 0.2  # single scatters of an electron that are followed in each step
 MICHEL_ENDPOINT = 52.83  # MeV, total energy
 PION_DECAY_MUON = 4.12  # MeV, kinetic energy of the muon of a pion that decays at rest
 
@@ -71,9 +70,10 @@ def transport_electron(run, i, code, energy, position, direction):
         maximum = 0.5 * energy
         loss = fluctuate(run, rate, step, energy, ELECTRON_MASS, maximum)
         loss = min(loss + step * look_up(run.tables, SOFT_LOSS, place), energy)
-        angle = scattering_angle(run, energy, ELECTRON_MASS, PATH_ELECTRON, step)
+        scatters = single_scatters(run, energy, step)
+        angle = soft_scatter(run, scatters)
         position, direction = move(run, i, position, direction, step, loss, angle)
-        direction = scatter_hard(run, energy, ELECTRON_MASS, PATH_ELECTRON, step, direction)
+        direction = hard_scatters(run, energy, scatters, direction)
         delta = knock_on_electron(run, code, energy, step)
         energy -= loss
         if 0.0 < delta < energy:
@@ -104,9 +104,9 @@ def transport_heavy(run, i, code, energy, position, direction):
         loss = fluctuate(run, rate, step, energy, mass, maximum)
         if energy - loss < AT_REST:
             loss = energy
-        angle = scattering_angle(run, energy, mass, PATH_HEAVY, step)
+        angle = scattering_angle(run, energy, mass, step)
         position, direction = move(run, i, position, direction, step, loss, angle)
-        direction = scatter_hard(run, energy, mass, PATH_HEAVY, step, direction)
+        direction = scatter_hard(run, energy, mass, step, direction)
         delta = knock_on(run, energy, mass, maximum, step)
         energy -= loss
         if 0.0 < delta < energy:
@@ -157,29 +157,27 @@ def fluctuate(run, rate, step, energy, mass, maximum):
 
 
 @numba.njit(cache=True)
-def core_width(run, energy, mass, path, step):
+def core_width(run, energy, mass, step):
     """Width in each plane of the scattering in a step, by Highland's formula with the logarithm of a path."""
     momentum_beta = energy * (energy + 2.0 * mass) / (energy + mass)
     length = run.detector.radiation_length
-    return HIGHLAND * (1.0 + 0.038 * math.log(path / length)) / momentum_beta * math.sqrt(step / length)
+    return HIGHLAND * (1.0 + 0.038 * math.log(PATH / length)) / momentum_beta * math.sqrt(step / length)
 
 
 @numba.njit(cache=True)
-def scattering_angle(run, energy, mass, path, step):
-    """Angle in space of the multiple scattering in one step."""
-    return core_width(run, energy, mass, path, step) * math.sqrt(2.0 * exponential(run.stream))
+def scattering_angle(run, energy, mass, step):
+    """Angle in space of the multiple scattering of a heavy particle in one step."""
+    return core_width(run, energy, mass, step) * math.sqrt(2.0 * exponential(run.stream))
 
 
 @numba.njit(cache=True)
-def scatter_hard(run, energy, mass, path, step, direction):
-    """Direction after at most one single scatter beyond the Gaussian core.
+def scatter_hard(run, energy, mass, step, direction):
+    """Direction of a heavy particle after at most one single scatter beyond the Gaussian core.
 
-    Rutherford's cross-section with the spin factor 1 - beta^2 sin^2(theta / 2) of Mott and a Gaussian form
-    factor of the nucleus, beyond ``TAIL`` widths of the core of a path: some 1 % of such paths (Bethe 1953 on
-    Moliere's theory). Electrons below some 2 MeV have a core so wide that nothing is beyond it.
+    Beyond ``TAIL`` widths of the core of a path: some 1 % of such paths (Bethe 1953 on Moliere's theory).
     """
     momentum_beta = energy * (energy + 2.0 * mass) / (energy + mass)
-    cut = TAIL * core_width(run, energy, mass, path, path)
+    cut = TAIL * core_width(run, energy, mass, PATH)
     if cut >= math.pi:
         return direction
     s = math.sin(0.5 * cut)
@@ -188,14 +186,64 @@ def scatter_hard(run, energy, mass, path, step, direction):
     if uniform(run.stream) > step * rate:
         return direction
     # s = sin^2(theta / 2): the cross-section is flat in 1 / s.
-    s = 1.0 / (1.0 + uniform(run.stream) * span)
+    return scatter_once(run, energy, mass, 1.0 / (1.0 + uniform(run.stream) * span), direction)
+
+
+@numba.njit(cache=True)
+def scatter_once(run, energy, mass, s, direction):
+    """Direction after a scatter by Rutherford's cross-section with ``s = sin^2(theta / 2)``, if it is one.
+
+    Mott's spin factor 1 - beta^2 s and a Gaussian form factor of the nucleus thin them out.
+    """
     squared_momentum = energy * (energy + 2.0 * mass)
-    b2 = momentum_beta * momentum_beta / squared_momentum
+    b2 = squared_momentum / (energy + mass) ** 2
     radius = run.detector.nuclear_radius
     accepted = (1.0 - b2 * s) * math.exp(-4.0 / 3.0 * squared_momentum * s * radius * radius)
     if uniform(run.stream) > accepted:
         return direction
     return rotate(direction, 1.0 - 2.0 * s, 2.0 * math.pi * uniform(run.stream))
+
+
+@numba.njit(cache=True)
+def single_scatters(run, energy, step):
+    """Strength and screening of an electron's single scatters in a step, and where the hard ones begin.
+
+    With ``s = sin^2(theta / 2)`` their number is ``strength / (s + screening)^2 ds`` (Moliere's screening);
+    above ``cut`` there are ``HARD`` of them on average, followed one by one (as in PENELOPE, Salvat 2019).
+    An electron of some MeV scatters so much from one voxel to the next that a Gaussian for all is no good.
+    """
+    squared_momentum = energy * (energy + 2.0 * ELECTRON_MASS)
+    momentum_beta = squared_momentum / (energy + ELECTRON_MASS)
+    strength = step * run.detector.rutherford / (momentum_beta * momentum_beta)
+    screening = run.detector.screening / squared_momentum
+    cut = 1.0 / (HARD / strength + 1.0 / (1.0 + screening)) - screening
+    return strength, screening, max(cut, 0.0)
+
+
+@numba.njit(cache=True)
+def soft_scatter(run, scatters):
+    """Angle of all soft scatters together: of their mean cosine, spread as exp(k cos(theta))."""
+    strength, screening, cut = scatters
+    ratio = screening / (cut + screening)
+    mean = math.exp(-2.0 * strength * (ratio - 1.0 - math.log(ratio)))
+    if mean >= 1.0:
+        return 0.0
+    k = max(mean * (3.0 - mean * mean) / (1.0 - mean * mean), 1e-3)  # Banerjee et al. 2005
+    cosine = 1.0 + math.log1p(-uniform(run.stream) * (1.0 - math.exp(-2.0 * k))) / k
+    return math.acos(min(1.0, max(-1.0, cosine)))
+
+
+@numba.njit(cache=True)
+def hard_scatters(run, energy, scatters, direction):
+    """Direction after the hard scatters of a step."""
+    strength, screening, cut = scatters
+    first, span = 1.0 / (1.0 + screening), 1.0 / (cut + screening) - 1.0 / (1.0 + screening)
+    left = strength * span - exponential(run.stream)
+    while left > 0.0:
+        s = 1.0 / (first + uniform(run.stream) * span) - screening
+        direction = scatter_once(run, energy, ELECTRON_MASS, s, direction)
+        left -= exponential(run.stream)
+    return direction
 
 
 @numba.njit(cache=True)

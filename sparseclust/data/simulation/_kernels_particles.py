@@ -67,6 +67,7 @@ class Detector(NamedTuple):
     xi: float  # MeV/cm, Landau's xi per path length at beta = 1
     radiation_length: float  # cm
     rutherford: float  # MeV2/cm, see Material.rutherford
+    screening: float  # MeV2, see Material.screening
     nuclear_radius: float  # root mean square, 1/MeV
     muon_capture: float  # fraction of stopped mu- that a nucleus captures
     neutron_level: float  # MeV: slower neutrons scatter elastically only

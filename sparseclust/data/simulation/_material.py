@@ -87,6 +87,17 @@ class Material:
         return float(np.pi * ELECTRON_RADIUS_SQUARED * ELECTRON_MASS**2 * charges)
 
     @property
+    def screening(self) -> float:
+        """Moliere's screening of nuclei, as sin^2(theta / 2), times p^2: MeV2; of fast particles."""
+
+        def logarithm(e: Element) -> float:
+            angle = FINE_STRUCTURE * ELECTRON_MASS * np.cbrt(e.z) / 0.885
+            return float(np.log(angle**2 * (1.13 + 3.76 * (FINE_STRUCTURE * e.z) ** 2) / 4.0))
+
+        weight = self.per_volume(lambda e: e.z * (e.z + 1.0))
+        return float(np.exp(self.per_volume(lambda e: e.z * (e.z + 1.0) * logarithm(e)) / weight))
+
+    @property
     def nuclear_radius(self) -> float:
         """Root mean square charge radius, 0.94 fm A^(1/3), of the nuclei that scatter most; in 1/MeV."""
         heaviest = max(self.elements, key=lambda e: e.share * e.z * (e.z + 1.0) / e.a)
