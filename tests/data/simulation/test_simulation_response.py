@@ -58,7 +58,7 @@ def test_diffusion_keeps_the_energy():
     plain, spread = (
         EventGenerator(response=r) for r in (DetectorResponse(), DetectorResponse(diffusion=(0.07, 0.11)))
     )
-    energy = [np.mean([g._transport([MUON], i)[0][:, 2].sum() for i in range(20)]) for g in (plain, spread)]
+    energy = [np.mean([g._transport([MUON], i)[0][:, 2].sum() for i in range(200)]) for g in (plain, spread)]
     assert energy[1] == pytest.approx(energy[0], rel=0.03)
 
 

@@ -12,7 +12,7 @@ from sparseclust.data.simulation import _kernels_charged as charged
 from sparseclust.data.simulation import _kernels_particles as kernels
 from sparseclust.data.simulation import _kernels_photons as photons
 from sparseclust.data.simulation._formulas import electron_loss
-from sparseclust.data.simulation._kernels_random import new_stream
+from sparseclust.data.simulation._kernels_random import new_stream, uniform
 from sparseclust.data.simulation._material import LIQUID_ARGON
 
 HUGE = EventGenerator(spatial_size=1000, voxel_size=10.0)  # 100 m: nothing leaves
@@ -23,6 +23,13 @@ Z = (0.0, 0.0, 1.0)
 def simulate(particle, energy, n=1, generator=HUGE, position=CENTRE):
     deposits, particles, _ = generator._transport([Primary(particle, energy, position, Z)] * n, 0)
     return deposits, particles
+
+
+def alone():
+    """What a compiled step needs, without particles."""
+    return kernels.Run(
+        new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, HUGE._detector()
+    )
 
 
 def children(particles, process):
@@ -128,15 +135,14 @@ def test_what_electrons_lose_in_soft_and_hard_collisions_adds_up_to_berger_and_s
 @pytest.mark.parametrize(("code", "highest"), [(kernels.ELECTRON, 5.0), (kernels.POSITRON, 10.0)])
 def test_electrons_and_positrons_knock_on_as_moller_and_bhabha_say(code, highest):
     """Of 10 MeV, along 1 mm, again and again."""
-    detector = HUGE._detector()
-    run = kernels.Run(new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, detector)
+    run = alone()
     step, n = 0.1, 400_000
     energy = np.array([charged.knock_on_electron(run, code, 10.0, step) for _ in range(n)])
     g = 1 + 10 / kernels.ELECTRON_MASS
     part = charged.moller if code == kernels.ELECTRON else charged.bhabha
     for lowest in (kernels.DELTA_CUT, 1.0, 3.0):
         rate, _ = integrate.quad(lambda t: part(g, t / 10) / t**2, lowest, highest)
-        expected = n * step * detector.xi / (1 - 1 / g**2) * rate
+        expected = n * step * LIQUID_ARGON.xi / (1 - 1 / g**2) * rate
         assert np.count_nonzero(energy >= lowest) == pytest.approx(expected, abs=4 * math.sqrt(expected))
     assert energy.max() <= highest
 
@@ -161,30 +167,54 @@ def test_neutrons_carry_energy_away_from_a_star():
     assert np.mean(low) == pytest.approx(107, rel=0.15)
 
 
-@pytest.mark.parametrize(
-    ("energy", "mass", "path"),
-    [
-        (200.0, kernels.MUON_MASS, charged.PATH_HEAVY),
-        (30.0, kernels.ELECTRON_MASS, charged.PATH_ELECTRON),
-    ],
-)
-def test_one_path_in_a_hundred_has_a_hard_scatter(energy, mass, path):
-    """Beyond four widths of the Gaussian core, from the single scatters."""
-    run = kernels.Run(
-        new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, HUGE._detector()
-    )
-    turned = [charged.scatter_hard(run, energy, mass, path, path, Z)[2] < 1 for _ in range(20000)]
+def test_one_path_in_a_hundred_has_a_hard_scatter():
+    """Of muons, beyond four widths of the Gaussian core, from the single scatters."""
+    run = alone()
+    turned = [
+        charged.scatter_hard(run, 200.0, kernels.MUON_MASS, charged.PATH, Z)[2] < 1 for _ in range(20000)
+    ]
     assert 0.005 < np.mean(turned) < 0.015
+
+
+@pytest.mark.parametrize(("energy", "path"), [(0.5, 0.02), (2.0, 0.1), (10.0, 0.3), (50.0, 2.0)])
+@pytest.mark.parametrize("steps", [1, 8])
+def test_electrons_turn_as_their_single_scatters_add_up(energy, path, steps):
+    """Mean cosine exp(-path / lambda), lambda the first transport mean free path, whatever the steps."""
+    run = alone()
+    momentum, total = math.sqrt(energy * (energy + 2 * kernels.ELECTRON_MASS)), energy + kernels.ELECTRON_MASS
+    b2, screening = (momentum / total) ** 2, LIQUID_ARGON.screening / momentum**2
+    size = 4 / 3 * (momentum * LIQUID_ARGON.nuclear_radius) ** 2
+
+    def turned(log_s):  # 1 - cosine is twice s
+        s = math.exp(log_s)
+        return 2 * s * s * (1 - b2 * s) * math.exp(-size * s) / (s + screening) ** 2
+
+    inverse, _ = integrate.quad(turned, math.log(screening) - 12, 0.0, limit=200)
+    inverse *= LIQUID_ARGON.rutherford / (b2 * momentum**2)
+    cosine = []
+    for _ in range(20_000):
+        direction = Z
+        for _ in range(steps):
+            scatters = charged.single_scatters(run, energy, path / steps)
+            angle = charged.soft_scatter(run, scatters)
+            direction = charged.rotate(direction, math.cos(angle), 6.28 * uniform(run.stream))
+            direction = charged.hard_scatters(run, energy, scatters, direction)
+        cosine.append(direction[2])
+    assert -math.log(np.mean(cosine)) == pytest.approx(path * inverse, rel=0.05)
+
+
+def test_screening_is_that_of_moliere():
+    """Electrons of 1 MeV in argon: half of chi_a is 4.24 mrad (1.13 + 3.76 (18 / 137)^2 under the root)."""
+    squared = 1.0 * (1.0 + 2 * kernels.ELECTRON_MASS)
+    assert math.sqrt(LIQUID_ARGON.screening / squared) == pytest.approx(4.24e-3, rel=2e-3)
 
 
 def test_the_core_is_that_of_highland():
     """A muon of 200 MeV in 3 cm of argon: 13.6 MeV / 266 MeV sqrt(3 / 14) (1 + 0.038 ln(3 / 14)), 22 mrad."""
-    run = kernels.Run(
-        new_stream(1, 0, 0), *(np.empty((0, 11)),) * 2, np.zeros(3, np.int64), None, HUGE._detector()
-    )
-    width = charged.core_width(run, 200.0, kernels.MUON_MASS, 3.0, 3.0)
+    run = alone()
+    width = charged.core_width(run, 200.0, kernels.MUON_MASS, 3.0)
     assert width == pytest.approx(0.0222, rel=0.02)
-    angles = [charged.scattering_angle(run, 200.0, kernels.MUON_MASS, 3.0, 3.0) for _ in range(20000)]
+    angles = [charged.scattering_angle(run, 200.0, kernels.MUON_MASS, 3.0) for _ in range(20000)]
     assert np.mean(np.square(angles)) == pytest.approx(2 * width**2, rel=0.05)
 
 
