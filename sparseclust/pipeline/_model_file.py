@@ -60,7 +60,7 @@ def describe_pretrained(path: str | os.PathLike[str]) -> dict[str, Any]:
     >>> from sparseclust.pipeline import describe_pretrained
     >>> told = describe_pretrained("spice-small")
     >>> told["model"]["name"], told["inputs"]["spatial_size"], told["clusterer"]["kind"]
-    ('edge_spice', 768, 'AffinityGraphClusterer')
+    ('edge_spice', 768, 'AgglomerativeClusterer')
     """
     return {key: value for key, value in read_model(path).items() if key not in ("format", STATE, JUDGE)}
 
