@@ -6,6 +6,7 @@ import torch
 from engines import ENGINES, skip_unless_usable
 
 from sparseclust.backbones import UResNet
+from sparseclust.backbones._blocks import NormAct
 from sparseclust.data.simulation import EventGenerator
 from sparseclust.sparse import SparseTensor, sparse_conv, strided_map, use_engine
 
@@ -67,6 +68,32 @@ def assert_parity(net, feats, coords, engine, device):
         assert torch.linalg.vector_norm(ours - reference) <= 1e-4 * torch.linalg.vector_norm(reference)
 
 
+def distance_to_bend(act, y):
+    """Smallest absolute value before an activation that gave ``y``."""
+    return torch.where(y < 0, y / act.negative_slope, y).abs().min().item()
+
+
+def smooth_network(coords, **kwargs):
+    """Make a network and features of which no activation is so near its bend that rounding bends it.
+
+    A single one beyond it, in float32 on the reference too, changes gradients by percents.
+    """
+    nearest = []
+    for seed in range(100):
+        torch.manual_seed(seed)
+        net, feats = UResNet(2, **kwargs).double(), torch.randn(len(coords), 2)
+        nearest.clear()
+        for layer in (m for m in net.modules() if isinstance(m, NormAct)):
+            layer.register_forward_hook(
+                lambda layer, _, y: nearest.append(distance_to_bend(layer[1], y.feats))
+            )
+        with use_engine("torch"), torch.no_grad():
+            net(SparseTensor(feats.double(), coords))
+        if min(nearest) > 1e-6:
+            return net, feats
+    pytest.fail("every network has an activation near its bend")
+
+
 def test_the_aliased_voxels_are_aliased():
     key = 0
     for shift in ALIAS.tolist():
@@ -77,8 +104,7 @@ def test_the_aliased_voxels_are_aliased():
 @pytest.mark.parametrize("kind", INPUTS)
 def test_a_network(make_coords, kind, engine, device):
     coords = INPUTS[kind](make_coords)
-    torch.manual_seed(0)
-    net, feats = UResNet(2, base_channels=8, depth=4, reps=1), torch.randn(len(coords), 2)
+    net, feats = smooth_network(coords, base_channels=8, depth=4, reps=1)
     assert_parity(net, feats, coords, engine, device)
 
 
