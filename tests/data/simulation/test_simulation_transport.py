@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from sparseclust.data import SemanticClass
 from sparseclust.data.simulation import EventGenerator, Primary
 from sparseclust.data.simulation import _kernels_charged as charged
+from sparseclust.data.simulation import _kernels_hadrons as hadrons
 from sparseclust.data.simulation import _kernels_particles as kernels
 from sparseclust.data.simulation import _kernels_photons as photons
 from sparseclust.data.simulation._formulas import electron_loss
@@ -89,6 +90,59 @@ def test_michel_spectrum():
     x = (electrons[:, kernels.ENERGY] + kernels.ELECTRON_MASS) / 52.83
     assert stats.kstest(x, lambda x: 2 * x**3 - x**4).pvalue > 1e-3
     assert x.mean() * 52.83 == pytest.approx(36.98, abs=0.7)  # 7/10 of the endpoint
+
+
+def pion_decays(n, energy=150.0):
+    """Children of neutral pions: the pion of each, its code, total energy and momentum."""
+    _, particles = simulate("pi0", energy, n=n)
+    born = children(particles, kernels.DECAY)
+    born = born[born[:, kernels.PARENT] < n]
+    mass = np.where(born[:, kernels.CODE] == kernels.GAMMA, 0.0, kernels.ELECTRON_MASS)
+    total = born[:, kernels.ENERGY] + mass
+    path = born[:, kernels.DIRECTION : kernels.DIRECTION + 3]
+    momentum = np.sqrt(total**2 - mass**2)[:, None] * path
+    return born[:, kernels.PARENT].astype(int), born[:, kernels.CODE], total, momentum
+
+
+def test_neutral_pions_keep_their_energy_and_momentum_and_one_in_85_makes_a_pair():
+    pion, _, total, momentum = pion_decays(5000)
+    mass = kernels.PI_ZERO_MASS
+    assert np.bincount(pion, total) == pytest.approx(150.0 + mass, rel=1e-12)
+    along = math.sqrt((150.0 + mass) ** 2 - mass**2)
+    sums = np.stack([np.bincount(pion, p) for p in momentum.T], axis=1)
+    np.testing.assert_allclose(sums, np.broadcast_to(along * np.array(Z), sums.shape), atol=1e-9)
+    products = np.bincount(pion)
+    assert set(products) == {2, 3}
+    assert np.mean(products == 3) == pytest.approx(0.01174, abs=4 * math.sqrt(0.01174 / 5000))
+
+
+def test_dalitz_pairs_have_the_masses_and_angles_of_kroll_and_wada():
+    stream = new_stream(5, 0, 0)
+    x, cosine = np.array([hadrons.dalitz_pair(stream) for _ in range(20_000)]).T
+    least = (2 * kernels.ELECTRON_MASS / kernels.PI_ZERO_MASS) ** 2
+    grid = np.geomspace(least, 1.0, 20_001)
+    u = least / grid
+    # per unit of log x; the mean of (1 + 2 c^2) etc. over angles is in the factor 1 + u / 2
+    density = np.sqrt(1 - u) * (1 + u / 2) * (1 - grid) ** 3 * (1 + 0.0335 * grid) ** 2
+    summed = integrate.cumulative_simpson(density, x=np.log(grid), initial=0)
+    assert stats.kstest(x, lambda v: np.interp(v, grid, summed / summed[-1])).pvalue > 1e-3
+    heavy = x > 100 * least  # there 1 + c^2
+    assert stats.kstest(cosine[heavy], lambda c: (4 + 3 * c + c**3) / 8).pvalue > 1e-3
+
+
+def test_the_electrons_of_a_dalitz_pair_come_back_to_its_mass():
+    """In the laboratory a pair has the same invariant mass, and a photon takes what is left."""
+    pion, code, total, momentum = pion_decays(5000)
+    with_pair = np.flatnonzero(np.bincount(pion) == 3)
+    light = 0
+    for number in with_pair:
+        mine = (pion == number) & (code != kernels.GAMMA)
+        assert sorted(code[mine]) == [kernels.ELECTRON, kernels.POSITRON]
+        mass = math.sqrt(total[mine].sum() ** 2 - (momentum[mine].sum(axis=0) ** 2).sum())
+        assert 2 * kernels.ELECTRON_MASS - 1e-6 <= mass < kernels.PI_ZERO_MASS
+        light += mass < 15.0
+    # Kroll and Wada: 66 % of the pairs are lighter than 15 MeV.
+    assert light / len(with_pair) == pytest.approx(0.66, abs=4 * math.sqrt(0.22 / len(with_pair)))
 
 
 def test_three_quarters_of_negative_muons_are_captured():
