@@ -156,7 +156,7 @@ def dalitz_pair(stream):
 
 @numba.njit(cache=True)
 def emit(run, i, code, total, path, energy, position, direction):
-    """Push what a pion of kinetic ``energy`` sends along ``path`` with ``total`` energy, both in its frame."""
+    """Push what a pion of kinetic ``energy`` sends along ``path``; that and ``total`` are of its frame."""
     g = 1.0 + energy / PI_ZERO_MASS
     boost = math.sqrt(g * g - 1.0)
     mass = 0.0 if code == GAMMA else ELECTRON_MASS
