@@ -39,7 +39,7 @@ def judge(
     classified: str | None = None,
     output: Path | None = None,
     fragment_threshold: float | dict[int, float] = 0.95,
-    min_size: int | None = None,
+    min_size: int | dict[int, int] | None = None,
     radii: tuple[float, ...] = (8.0, 20.0, 60.0),
     hidden: int = 128,
     epochs: int = 12,
@@ -72,7 +72,8 @@ def judge(
         Edges of at least this affinity make the fragments; one value, or one per class as in
         {0: 0.98, 1: 0.95}.
     min_size
-        Smaller fragments join the neighbour with the strongest edge; by default as the model was saved.
+        Smaller fragments join the neighbour with the strongest edge; one value, or one per class. By default
+        as the model was saved.
     radii
         Around the contact, in voxels, rising: within each of them both fragments are described.
     hidden

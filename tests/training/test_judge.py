@@ -201,8 +201,10 @@ def test_the_command_writes_a_model_with_a_judge(files, capsys):
     assert set(tuned.threshold) == set(CLASSES)
     # A model that has a judge gets another one.
     again = ["--model", str(files / "model.judged.pt"), "--output", str(files / "again.pt")]
-    assert run(files, *again, "--fragment_threshold", "{0: 0.6, 1: 0.52, 2: 0.52, 3: 0.52}") == 0
-    assert Predictor.from_pretrained(files / "again.pt").clusterer.fragment_threshold[0] == 0.6
+    per_class = ["--fragment_threshold", "{0: 0.6, 1: 0.52, 2: 0.52, 3: 0.52}"]
+    assert run(files, *again, *per_class, "--min_size", "{0: 3, 1: 3, 2: 3, 3: 2}") == 0
+    clusterer = Predictor.from_pretrained(files / "again.pt").clusterer
+    assert (clusterer.fragment_threshold[0], clusterer.min_size[3]) == (0.6, 2)
 
 
 def test_kernels_have_no_fragments(files, capsys):
