@@ -47,20 +47,24 @@ def main() -> None:
 
 def print_counts(ours: Sequence[Event], others: Sequence[Event]) -> None:
     print(f"per event, mean ± standard deviation: {len(ours)} simulated | {len(others)} of the file\n")
-    print("| class | instances | voxels | MeV |\n|---|---|---|---|")
+    print("| class | instances | voxels | MeV | events where two touch |\n|---|---|---|---|---|")
     for c in SemanticClass:
         tables = [np.array([per_event(e, c) for e in events]) for events in (ours, others)]
         cells = [
             " \\| ".join(f"{t[:, k].mean():.{d}f} ± {t[:, k].std():.{d}f}" for t in tables)
             for k, d in enumerate((2, 0, 0))
         ]
+        # The error is that of drawing events.
+        shares = [(t[:, 3].mean(), t[:, 3].std() / np.sqrt(len(t))) for t in tables]
+        cells.append(" \\| ".join(f"{100 * share:.1f} ± {100 * error:.1f} %" for share, error in shares))
         print(f"| {c.name.lower()} | " + " | ".join(cells) + " |")
 
 
-def per_event(event: Event, semantic: int) -> tuple[float, float, float]:
+def per_event(event: Event, semantic: int) -> tuple[float, float, float, bool]:
     rows = event.semantic == semantic
+    first, second = event.instance[rows][neighbour_edges(event.coords[rows])]
     instances = np.unique(event.instance[rows])
-    return (instances >= 0).sum(), rows.sum(), event.energy[rows].sum()
+    return (instances >= 0).sum(), rows.sum(), event.energy[rows].sum(), (first != second).any()
 
 
 def distributions(events: Sequence[Event]) -> Sample:
