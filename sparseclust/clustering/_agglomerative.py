@@ -5,7 +5,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,95 +14,13 @@ from sparseclust.clustering import _validate as check
 from sparseclust.clustering._affinity import AffinityGraphClusterer
 from sparseclust.clustering._dispatch import Array, accepts_tensors, on_host
 from sparseclust.clustering._fragments import FragmentGraph, Pair, Voxels, row_length
+from sparseclust.clustering._judge import FragmentPairs, Judge, ask
 from sparseclust.clustering._parameters import Parameters, per_class
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 # So many meetings of a fragment are judged anew whenever it changes; more of them when it has grown so much.
 _MANY = 100
 _GROWN = 1.1
-
-
-class Judge(Protocol):
-    """Says how likely two fragments that meet are of one instance.
-
-    Attributes
-    ----------
-    classes : sequence of int
-        Semantic classes that it tells apart.
-    radii : sequence of float
-        Around the contact, in voxels, rising: within each of them both fragments are described.
-    """
-
-    @property
-    def classes(self) -> Sequence[int]: ...
-
-    @property
-    def radii(self) -> Sequence[float]: ...
-
-    def __call__(self, rows: FloatArray) -> FloatArray:
-        """Return a probability (m,) for each pair (m, k)."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FragmentJudge:
-    """A small network that judges pairs of fragments: ``sigmoid(MLP((rows - mean) / scale))``.
-
-    Parameters
-    ----------
-    mean, scale : (k,) float
-        Of the rows that it was trained on.
-    layers : sequence of (matrix (a, b), bias (b,))
-        From ``k`` to 1, with ``max(x, 0)`` between them.
-    classes : sequence of int
-        Semantic classes that it tells apart.
-    radii : sequence of float
-        Around the contact, in voxels.
-
-    See Also
-    --------
-    sparseclust.training.train_judge : makes one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sparseclust.clustering import FragmentJudge
-    >>> judge = FragmentJudge(np.zeros(2), np.ones(2), [(np.array([[1.0], [-1.0]]), np.zeros(1))])
-    >>> judge(np.array([[3.0, 3.0], [9.0, -9.0]])).round(2).tolist()
-    [0.5, 1.0]
-    """
-
-    mean: FloatArray
-    scale: FloatArray
-    layers: Sequence[tuple[FloatArray, FloatArray]]
-    classes: Sequence[int] = ()
-    radii: Sequence[float] = (8.0, 20.0, 60.0)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FragmentJudge):
-            return NotImplemented
-        told = [(j.classes, j.radii, len(j.layers)) for j in (self, other)]
-        if tuple(told[0]) != tuple(told[1]):
-            return False
-        arrays = ([j.mean, j.scale, *itertools.chain(*j.layers)] for j in (self, other))
-        return all(map(np.array_equal, *arrays))
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        widths = [len(self.mean), *(len(bias) for _, bias in self.layers)]
-        return f"FragmentJudge({' -> '.join(map(str, widths))}, classes={self.classes}, radii={self.radii})"
-
-    def __call__(self, rows: FloatArray) -> FloatArray:
-        """Return how likely each pair (m, k) is of one instance, (m,)."""
-        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
-            raise ValueError(
-                f"rows must have shape (m, {len(self.mean)}) as those it learned from, got {rows.shape}"
-            )
-        # What lies far outside of all that it saw counts as the edge of it.
-        x = np.clip((rows - self.mean) / self.scale, -5.0, 5.0)
-        for number, (matrix, bias) in enumerate(self.layers):
-            x = (np.maximum(x, 0.0) if number else x) @ matrix + bias
-        return np.asarray(1.0 / (1.0 + np.exp(-x[:, 0])))
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -231,7 +149,7 @@ class AgglomerativeClusterer(Parameters):
         graph = self._fragments(edges, affinity, coords, energy, semantic, event)
         labels = np.empty((len(limits), len(graph.fragment)), np.int64)
         todo = sorted(range(len(limits)), key=lambda i: -limits[i])
-        joins = _joins(graph, lambda pairs: _judged(self.judge, graph.describe(pairs)))
+        joins = _joins(graph, lambda pairs: ask(self.judge, graph.describe(pairs)))
         for p in itertools.chain(joins, [-math.inf]):
             while todo and p < limits[todo[0]]:
                 labels[todo.pop(0)] = _first_appearance(graph.fragment)
@@ -250,7 +168,7 @@ class AgglomerativeClusterer(Parameters):
         semantic: Array | None = None,
         event: Array | None = None,
         follow: bool = False,
-    ) -> "FragmentPairs":
+    ) -> FragmentPairs:
         """Collect what a judge has to learn from: pairs of fragments, and whether they belong together.
 
         Parameters
@@ -309,7 +227,7 @@ class AgglomerativeClusterer(Parameters):
         class_of = _Majority(graph, kind)
 
         def answers(pairs: Sequence[Pair]) -> FloatArray:
-            p = _judged(self.judge, graph.describe(pairs))
+            p = ask(self.judge, graph.describe(pairs))
             if len(set(limit)) == 1:
                 least = limit[:1]
             else:
@@ -352,36 +270,6 @@ class AgglomerativeClusterer(Parameters):
             radii=check.radii("radii", self.judge.radii),
             n_kinds=len(self.judge.classes),
         )
-
-
-class FragmentPairs(NamedTuple):
-    """Pairs of fragments, and whether they belong together.
-
-    Attributes
-    ----------
-    rows : (m, k) float64
-        What they look like, as a judge is given it.
-    same : (m,) bool
-        Both are of one instance.
-    size : (m,) int64
-        Voxels of the smaller one.
-    """
-
-    rows: FloatArray
-    same: npt.NDArray[np.bool_]
-    size: IntArray
-
-    @classmethod
-    def concatenate(cls, parts: Iterable["FragmentPairs"]) -> "FragmentPairs":
-        """Put the pairs of several events together."""
-        return cls(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-
-
-def _judged(judge: Judge, rows: FloatArray) -> FloatArray:
-    p = np.asarray(judge(rows), np.float64)
-    if p.shape != (len(rows),) or np.isnan(p).any():
-        raise ValueError(f"the judge must give {len(rows)} numbers, one per pair, and no NaN; it gave {p}")
-    return p
 
 
 def _joins(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray]) -> Iterator[float]:
