@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy import linalg
 
 from sparseclust.clustering._validate import FloatArray, IntArray
 
@@ -65,6 +66,60 @@ class FragmentJudge:
     layers: Sequence[tuple[FloatArray, FloatArray]]
     classes: Sequence[int] = ()
     radii: Sequence[float] = (8.0, 20.0, 60.0)
+
+    @classmethod
+    def average(cls, judges: Sequence["FragmentJudge"]) -> "FragmentJudge":
+        """Make one judge that gives the mean log-odds of several.
+
+        Parameters
+        ----------
+        judges : sequence of FragmentJudge
+            Of the same classes, radii and number of layers.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or they differ in these.
+
+        Notes
+        -----
+        What counts as far outside, see :meth:`__call__`, is that of the first judge for all of them. Costs as
+        much as asking each, and more for the zeros between them.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sparseclust.clustering import FragmentJudge
+        >>> layer = np.ones((1, 1))
+        >>> one, other = (FragmentJudge(np.zeros(1), np.ones(1), [(layer, np.array([b]))]) for b in (1.0, 3.0))
+        >>> mean = FragmentJudge.average([one, other])
+        >>> bool(np.isclose(mean(np.zeros((1, 1)))[0], 1 / (1 + np.exp(-2))))
+        True
+        """
+        told = {
+            (tuple(j.classes), tuple(j.radii), len(j.mean), *(m.shape[1] == 1 for m, _ in j.layers))
+            for j in judges
+        }
+        if len(told) != 1:
+            raise ValueError(
+                f"judges must be of the same classes, radii and number of layers, got {list(judges)}"
+            )
+        first = judges[0]
+        layers = []
+        for number in range(len(first.layers)):
+            matrices, biases = map(list, zip(*(j.layers[number] for j in judges)))
+            if number == 0:  # that of each, behind the scaling of the first
+                moved = [(first.mean - j.mean) / j.scale for j in judges]
+                biases = [b + m @ w for b, m, w in zip(biases, moved, matrices)]
+                matrices = [(first.scale / j.scale)[:, None] * w for j, w in zip(judges, matrices)]
+                matrix = np.concatenate(matrices, axis=1)
+            else:
+                matrix = linalg.block_diag(*matrices)
+            layers.append((matrix, np.concatenate(biases)))
+        matrix, bias = layers[-1]
+        layers[-1] = matrix.mean(axis=1, keepdims=True), bias.mean(keepdims=True)
+        kept = [(m.astype(first.layers[0][0].dtype), b.astype(first.layers[0][1].dtype)) for m, b in layers]
+        return cls(first.mean, first.scale, kept, first.classes, first.radii)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FragmentJudge):
