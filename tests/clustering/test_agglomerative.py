@@ -359,3 +359,33 @@ def test_examples_on_the_own_way_are_those_that_the_clusterer_judged():
     assert 0 < len(known.rows) < len(expected)
     both = FragmentPairs.concatenate([everything, known])
     assert len(both.rows) == len(both.same) == len(both.size) == len(expected) + len(known.rows)
+
+
+def test_the_average_of_judges_is_the_mean_of_their_log_odds(rng):
+    def judge(width):
+        layers = [
+            (rng.normal(size=(5, width)), rng.normal(size=width)),
+            (rng.normal(size=(width, 1)) / 4, np.ones(1)),
+        ]
+        return FragmentJudge(rng.normal(size=5), rng.uniform(0.8, 2.0, 5), layers, (0, 1), (8.0,))
+
+    def log_odds(judge, rows):
+        p = judge(rows)
+        return np.log(p / (1 - p))
+
+    judges = [judge(4), judge(7), judge(2)]
+    mean = FragmentJudge.average(judges)
+    rows = judges[0].mean + 0.5 * rng.normal(size=(50, 5))
+    expected = np.mean([log_odds(j, rows) for j in judges], axis=0)
+    np.testing.assert_allclose(log_odds(mean, rows), expected, rtol=1e-9)
+    assert (mean.classes, mean.radii) == ((0, 1), (8.0,))
+    assert FragmentJudge.average(judges[:1]) == judges[0]
+
+
+def test_judges_of_different_things_have_no_average():
+    one, other = (
+        FragmentJudge(np.zeros(1), np.ones(1), [(np.ones((1, 1)), np.zeros(1))], c) for c in ((0,), (1,))
+    )
+    for judges in ([one, other], []):
+        with pytest.raises(ValueError, match="same classes, radii and number of layers"):
+            FragmentJudge.average(judges)
