@@ -96,11 +96,8 @@ class FragmentJudge:
         >>> mean(np.zeros((1, 1))).tolist()
         [0.5]
         """
-        told = {
-            (tuple(j.classes), tuple(j.radii), len(j.mean), *(m.shape[1] == 1 for m, _ in j.layers))
-            for j in judges
-        }
-        if len(told) != 1:
+        told = {(tuple(j.classes), tuple(j.radii), len(j.mean), len(j.layers)) for j in judges}
+        if len(told) != 1 or not judges[0].layers:
             raise ValueError(
                 f"judges must be of the same classes, radii and number of layers, got {list(judges)}"
             )

@@ -373,7 +373,7 @@ def test_the_average_of_judges_is_the_mean_of_their_log_odds(rng):
         p = judge(rows)
         return np.log(p / (1 - p))
 
-    judges = [judge(4), judge(7), judge(2)]
+    judges = [judge(4), judge(7), judge(1)]
     mean = FragmentJudge.average(judges)
     rows = judges[0].mean + 0.5 * rng.normal(size=(50, 5))
     expected = np.mean([log_odds(j, rows) for j in judges], axis=0)
@@ -386,6 +386,6 @@ def test_judges_of_different_things_have_no_average():
     one, other = (
         FragmentJudge(np.zeros(1), np.ones(1), [(np.ones((1, 1)), np.zeros(1))], c) for c in ((0,), (1,))
     )
-    for judges in ([one, other], []):
+    for judges in ([one, other], [], [FragmentJudge(np.zeros(1), np.ones(1), [])]):
         with pytest.raises(ValueError, match="same classes, radii and number of layers"):
             FragmentJudge.average(judges)
