@@ -122,7 +122,7 @@ def test_dalitz_pairs_have_the_masses_and_angles_of_kroll_and_wada():
     least = (2 * kernels.ELECTRON_MASS / kernels.PI_ZERO_MASS) ** 2
     grid = np.geomspace(least, 1.0, 20_001)
     u = least / grid
-    # per unit of log x; the mean of (1 + 2 c^2) etc. over angles is in the factor 1 + u / 2
+    # Per unit of log x; 1 + u / 2 is what the angles give in sum.
     density = np.sqrt(1 - u) * (1 + u / 2) * (1 - grid) ** 3 * (1 + 0.0335 * grid) ** 2
     summed = integrate.cumulative_simpson(density, x=np.log(grid), initial=0)
     assert stats.kstest(x, lambda v: np.interp(v, grid, summed / summed[-1])).pvalue > 1e-3
