@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import math
 import os
 import shutil
 import sys
@@ -37,13 +38,14 @@ def judge(
     *,
     model: Path,
     classified: str | None = None,
+    weights: tuple[float, ...] = (),
     output: Path | None = None,
     fragment_threshold: float | dict[int, float] = 0.95,
     min_size: int | dict[int, int] | None = None,
-    radii: tuple[float, ...] = (8.0, 20.0, 60.0),
-    hidden: int = 128,
-    epochs: int = 12,
-    dropout: float = 0.2,
+    radii: tuple[float, ...] = (4.0, 8.0, 20.0, 60.0),
+    trees: int = 800,
+    leaves: int = 31,
+    learning_rate: float = 0.03,
     seed: int = 0,
     batch_size: int = 8,
     device: str = "auto",
@@ -66,6 +68,10 @@ def judge(
     classified
         Further events, a file or a glob pattern, with the classes of a classifier, as `sparseclust classify`
         writes them: in these, particles may cross classes.
+    weights
+        How much an event of each of FILES counts, in their order, and last of CLASSIFIED; by default all the
+        same. Events that were picked because particles touch should count as much less as they are more
+        frequent than in life.
     output
         Model file to write; by default NAME.judged.pt beside the model NAME.pt.
     fragment_threshold
@@ -76,12 +82,12 @@ def judge(
         as the model was saved.
     radii
         Around the contact, in voxels, rising: within each of them both fragments are described.
-    hidden
-        Width of the judge's two hidden layers.
-    epochs
-        Passes over the examples.
-    dropout
-        Of the hidden layers, in training.
+    trees
+        Decision trees of the judge, for each class.
+    leaves
+        Leaves of each tree, at most.
+    learning_rate
+        What part of what each tree says is believed.
     seed
         The same seed gives the same judge.
     batch_size
@@ -96,58 +102,97 @@ def judge(
     if isinstance(predictor.clusterer, GaussianKernelClusterer):
         raise ValueError(f"{model}: has Gaussian kernels; fragments are those of a model that scores edges")
     opened = partial(open_events, label=label, spatial_size=predictor.inputs.spatial_size)
-    sources: list[_Source] = [_Source("never", opened(name)) for name in files]
+    judged_on = [*files, *([] if classified is None else [classified])]
+    if weights and (len(weights) != len(judged_on) or not all(0 < weight < math.inf for weight in weights)):
+        raise ValueError(f"weights must be {len(judged_on)} numbers above 0, one per input, got {weights}")
+    each = weights or (1.0,) * len(judged_on)
+    sources = [_Source("never", opened(name), weight) for name, weight in zip(files, each)]
     if classified is not None:
-        sources.append(_Source("always", opened(classified)))
+        sources.append(_Source("always", opened(classified), each[-1]))
     total = sum(len(source.events) for source in sources)
     if total == 0:
         raise ValueError(f"{', '.join(files)}: no events to learn from")
     classes = tuple(int(c) for c in predictor.classes)
     clusterer = AgglomerativeClusterer(
-        judge=FragmentJudge(np.zeros(0), np.zeros(0), [], classes, radii),
+        judge=_nobody(classes, radii),
         fragment_threshold=fragment_threshold,
         min_size=predictor.clusterer.min_size if min_size is None else min_size,
     )
     own = predictor.across_classes
-    training: dict[str, Any] = {"hidden": hidden, "epochs": epochs, "dropout": dropout, "seed": seed}
-    judged_on = [*files, *([] if classified is None else [classified])]
-    identity = _identity(predictor, judged_on, [repr(clusterer), classified, label, batch_size, training])
+    training: dict[str, Any] = {
+        "trees": trees,
+        "leaves": leaves,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    options = [repr(clusterer), classified, weights, label, batch_size, training]
+    identity = _identity(predictor, judged_on, options)
     parts = _Parts(Path(f"{target}.parts"), identity)
 
-    learned: list[FragmentPairs] = []
-    held: list[FragmentPairs] = []
+    learned: list[_Found] = []
+    held: list[_Found] = []
     # Once with the truth at its side, once on its own way, to learn what to do after a mistake.
     for follow, way in ((False, "with the truth"), (True, "on its own")):
         with progress_bar(total=total, what=way) as bar:
-            for pairs, event in _collect(predictor, clusterer, sources, parts, follow=follow, bar=bar):
-                checked = event % _CHECKED == 0
-                held.append(FragmentPairs(*(values[checked] for values in pairs)))
+            for found in _collect(predictor, clusterer, sources, parts, follow=follow, bar=bar):
+                checked = found.event % _CHECKED == 0
+                held.append(found.select(checked))
                 # With a single event it is better to learn from it.
-                learned.append(FragmentPairs(*(values[~checked | (total == 1)] for values in pairs)))
+                learned.append(found.select(~checked | (total == 1)))
         # One array in the place of many.
-        learned, held = [FragmentPairs.concatenate(learned)], [FragmentPairs.concatenate(held)]
+        learned, held = [_Found.concatenate(learned)], [_Found.concatenate(held)]
         [kept], [unseen] = learned, held
-        print(f"{way}: {len(kept.same):,} pairs of fragments so far, {kept.same.sum():,} of one particle")
-        report = partial(_show, total=epochs)
-        clusterer.judge = train_judge(kept, classes=classes, radii=radii, report=report, **training)
-    wrong = np.count_nonzero((clusterer.judge(unseen.rows) >= 0.5) != unseen.same)
-    print(f"of every {_CHECKED}th event, not learned from: {wrong:,} of {len(unseen.same):,} pairs wrong")
+        pairs = kept.pairs
+        print(f"{way}: {len(pairs.same):,} pairs of fragments so far, {pairs.same.sum():,} of one particle")
+        report = partial(_show, total=trees)
+        clusterer.judge = train_judge(
+            pairs, classes=classes, radii=radii, weight=kept.weight, report=report, **training
+        )
+    wrong = np.count_nonzero((clusterer.judge(unseen.pairs.rows) >= 0.5) != unseen.pairs.same)
+    print(f"of every {_CHECKED}th event, not learned from: {wrong:,} of {len(unseen.event):,} pairs wrong")
     predictor.across_classes, predictor.clusterer = own, clusterer
     predictor.save(target, judged_on=", ".join(judged_on))
     shutil.rmtree(parts.folder)
     print(f"model: {target}; thresholds per class: sparseclust tune FILES --model {target}")
 
 
+def _nobody(classes: tuple[int, ...], radii: tuple[float, ...]) -> FragmentJudge:
+    """Make a judge of no trees, which says nothing."""
+    none = np.zeros(0, np.int32)
+    return FragmentJudge(
+        none.astype(np.int16),
+        none.astype(np.float32),
+        none,
+        none,
+        none.astype(np.int16),
+        width=0,
+        classes=classes,
+        radii=radii,
+    )
+
+
 class _Source(NamedTuple):
     across_classes: AcrossClasses
     events: Sequence[Event]
+    weight: float
 
 
 class _Found(NamedTuple):
-    """Pairs of fragments, and the number of the event of each."""
+    """Pairs of fragments, and of each the number of its event and how much it counts."""
 
     pairs: FragmentPairs
     event: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float64]
+
+    def select(self, mask: npt.NDArray[np.bool_]) -> "_Found":
+        """Choose some pairs."""
+        return _Found(self.pairs.select(mask), self.event[mask], self.weight[mask])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["_Found"]) -> "_Found":
+        """Put the pairs of several parts together."""
+        pairs, event, weight = zip(*parts)
+        return cls(FragmentPairs.concatenate(pairs), np.concatenate(event), np.concatenate(weight))
 
 
 class _Parts(NamedTuple):
@@ -163,7 +208,8 @@ class _Parts(NamedTuple):
             with (self.folder / f"{name}.npz").open("rb") as file, np.load(file) as part:
                 if str(part["identity"]) != self.identity:
                     return None
-                return _Found(FragmentPairs(part["rows"], part["same"], part["size"]), part["event"])
+                pairs = FragmentPairs(*(part[name] for name in FragmentPairs._fields))
+                return _Found(pairs, part["event"], part["weight"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
@@ -172,7 +218,8 @@ class _Parts(NamedTuple):
         path = self.folder / f"{name}.npz"
         unfinished = self.folder / f".{name}.{os.getpid()}.npz"
         try:
-            np.savez(unfinished, identity=self.identity, event=found.event, **found.pairs._asdict())
+            arrays = {**found.pairs._asdict(), "event": found.event, "weight": found.weight}
+            np.savez(unfinished, identity=self.identity, **arrays)
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -189,7 +236,7 @@ def _collect(
 ) -> Iterator[_Found]:
     """Go through all events; those whose pairs are on disk are not read."""
     start = 0
-    for predictor.across_classes, events in sources:
+    for predictor.across_classes, events, weight in sources:
         for first in range(0, len(events), _PART):
             chunk = range(first, min(first + _PART, len(events)))
             name = f"{follow:d}-{start + first}"
@@ -199,12 +246,12 @@ def _collect(
                 examples = []
                 try:
                     for pairs in judge_examples(predictions, clusterer, follow=follow):
-                        examples.append(pairs)
+                        examples.append(pairs._replace(rows=pairs.rows.astype(np.float32)))
                         bar.update(1)
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt("the same command goes on from here") from None
                 number = np.repeat([start + i for i in chunk], [len(pairs.same) for pairs in examples])
-                found = _Found(FragmentPairs.concatenate(examples), number)
+                found = _Found(FragmentPairs.concatenate(examples), number, np.full(len(number), weight))
                 parts.save(name, found)
             else:
                 bar.update(len(chunk))
@@ -223,8 +270,8 @@ def _identity(predictor: Predictor, patterns: Sequence[str], options: Sequence[A
     return found.hexdigest()
 
 
-def _show(epoch: int, loss: float, *, total: int) -> None:
+def _show(tree: int, loss: float, *, total: int) -> None:
     """Write one line over the one before."""
     if sys.stderr.isatty():
-        end = "\n" if epoch + 1 == total else ""
-        print(f"\repoch {epoch + 1} of {total}, loss {loss:.4f}", end=end, file=sys.stderr, flush=True)
+        end = "\n" if tree + 1 == total else ""
+        print(f"\rtree {tree + 1} of {total}, loss {loss:.4f}", end=end, file=sys.stderr, flush=True)

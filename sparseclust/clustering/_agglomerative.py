@@ -193,29 +193,24 @@ class AgglomerativeClusterer(Parameters):
         """
         graph = self._fragments(edges, affinity, coords, energy, semantic, event)
         truth = check.integer_rows("instance", on_host(instance), len(graph.fragment)).astype(np.int64)
-        rows, same, size = list[FloatArray](), list[npt.NDArray[np.bool_]](), list[IntArray]()
+        width = row_length(len(self.judge.radii), len(self.judge.classes))
+        found = [FragmentPairs(np.zeros((0, width)), np.zeros(0, bool), np.zeros(0, np.int64))]
 
         own = self._answers(graph, semantic) if follow else None
         true_one = _Majority(graph, truth)
 
         def answered(pairs: Sequence[Pair]) -> FloatArray:
             of = np.array([[true_one(a) for a in pair] for pair in pairs])
-            known = (of >= 0).all(axis=1)
+            known = np.asarray((of >= 0).all(axis=1))
             right = (of[:, 0] == of[:, 1]) & known
-            rows.append(graph.describe(pairs)[known])
-            same.append(right[known])
-            size.append(np.array([min(graph.size(a), graph.size(b)) for a, b in pairs])[known])
+            size = np.array([min(graph.size(a), graph.size(b)) for a, b in pairs])
+            found.append(FragmentPairs(graph.describe(pairs), right, size).select(known))
             if own is not None:
                 return own(pairs)
             return np.where(right, [graph.strongest(a, b) for a, b in pairs], -math.inf)
 
         _join_most_likely(graph, answered)
-        width = row_length(len(self.judge.radii), len(self.judge.classes))
-        return FragmentPairs(
-            np.concatenate([np.zeros((0, width)), *rows]),
-            np.concatenate([np.zeros(0, bool), *same]),
-            np.concatenate([np.zeros(0, np.int64), *size]),
-        )
+        return FragmentPairs.concatenate(found)
 
     def _answers(
         self, graph: FragmentGraph, semantic: Array | None

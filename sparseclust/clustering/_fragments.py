@@ -15,6 +15,8 @@ from sparseclust.clustering._validate import FloatArray, IntArray
 WEAKEST = 0.01
 # Around a contact, in voxels: what else lies there.
 NEAR = np.array([3.0, 10.0])
+# Of a whole fragment, beside the shares of classes: voxels, energy, root mean square of its voxels' energies.
+PER_WHOLE = 3
 
 Pair = tuple[int, int]
 
@@ -40,8 +42,8 @@ class Voxels(NamedTuple):
 def row_length(n_radii: int, n_kinds: int) -> int:
     """Return how many numbers describe a pair."""
     k = _kernels_fragments
-    around = k.PER_MEETING + n_radii * (2 * k.PER_RADIUS + k.BETWEEN) + len(NEAR) + n_kinds
-    return around + 2 * (2 + n_kinds)
+    per_radius = 2 * (k.PER_SIDE + k.PER_OTHERS) + k.BETWEEN + 4 * k.BESIDE
+    return k.PER_MEETING + n_radii * per_radius + len(NEAR) + n_kinds + 2 * (PER_WHOLE + n_kinds)
 
 
 class FragmentGraph:
@@ -71,6 +73,7 @@ class FragmentGraph:
         # In parts, for it is rarely asked which these are.
         self._rows = {a: [rows] for a, rows in enumerate(np.split(order, np.cumsum(self._size)[:-1]))}
         self._energy = np.bincount(fragment, weights=voxels.energy, minlength=n)
+        self._squares = np.bincount(fragment, weights=np.square(voxels.energy), minlength=n)
         known = voxels.kind >= 0
         self._votes = np.zeros((n, n_kinds))
         np.add.at(self._votes, (fragment[known], voxels.kind[known]), 1)
@@ -104,7 +107,7 @@ class FragmentGraph:
         chosen = np.concatenate(between) if between else np.zeros(0, np.int64)
         v, n_kinds = self._voxels, self._votes.shape[1]
         out = np.empty((len(sorted_pairs), row_length(len(self._radii), n_kinds)))
-        wholes = 2 * (2 + n_kinds)
+        wholes = 2 * (PER_WHOLE + n_kinds)
         ends = np.array(sorted_pairs, np.int64).reshape(-1, 2)
         _kernels_fragments.describe_pairs(
             self._places,
@@ -131,6 +134,7 @@ class FragmentGraph:
         self._rows[a] += self._rows.pop(b)
         self._size[a] += self._size[b]
         self._energy[a] += self._energy[b]
+        self._squares[a] += self._squares[b]
         self._votes[a] += self._votes[b]
         mine = self.meetings[a]
         for other, between in self.meetings.pop(b).items():
@@ -146,8 +150,9 @@ class FragmentGraph:
         return (a, b) if first > second else (b, a)
 
     def _whole(self, a: int) -> FloatArray:
-        shares = self._votes[a] / self.size(a)
-        return np.array([math.log1p(self.size(a)), math.log1p(max(self._energy[a], 0.0)), *shares])
+        size = self.size(a)
+        numbers = size, self._energy[a], math.sqrt(self._squares[a] / size)
+        return np.array([*map(math.log1p, numbers), *(self._votes[a] / size)])
 
 
 def _cells(voxels: Voxels, edges: IntArray, radius: float) -> tuple[IntArray, IntArray, IntArray, IntArray]:

@@ -1,14 +1,14 @@
 """Judges of pairs of fragments, and the pairs that they learn from."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
+from sparseclust.clustering._fragments import PER_WHOLE
+from sparseclust.clustering._kernels_trees import add_leaves
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 
@@ -35,18 +35,33 @@ class Judge(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FragmentJudge:
-    """A small network that judges pairs of fragments: ``sigmoid(MLP((rows - mean) / scale))``.
+    """Boosted trees that judge pairs of fragments: the sigmoid of the sum of one leaf of each tree.
+
+    Every class has trees of its own, which judge the pairs most of whose voxels are of it.
 
     Parameters
     ----------
-    mean, scale : (k,) float
-        Of the rows that it was trained on.
-    layers : sequence of (matrix (a, b), bias (b,))
-        From ``k`` to 1, with ``max(x, 0)`` between them.
+    feature : (n,) int16
+        Of each node of all trees the column that it looks at; -1 for a leaf.
+    value : (n,) float32
+        The largest number of that column that goes to the first child; or what the leaf adds.
+    child : (n,) int32
+        First child of each node, as a number of a node; the second one is the next. 0 for a leaf.
+    root : (t,) int32
+        Where each tree begins. Every child comes after its parent.
+    kind : (t,) int16
+        Whose tree it is, as an index of ``classes``; 0 if there are none.
+    width : int
+        Columns of the rows that it learned from.
     classes : sequence of int
         Semantic classes that it tells apart.
     radii : sequence of float
         Around the contact, in voxels.
+
+    Raises
+    ------
+    ValueError
+        If the arrays make no trees.
 
     See Also
     --------
@@ -54,96 +69,88 @@ class FragmentJudge:
 
     Examples
     --------
+    One tree, which asks whether the first of two numbers is above 3:
+
     >>> import numpy as np
     >>> from sparseclust.clustering import FragmentJudge
-    >>> judge = FragmentJudge(np.zeros(2), np.ones(2), [(np.array([[1.0], [-1.0]]), np.zeros(1))])
-    >>> judge(np.array([[3.0, 3.0], [9.0, -9.0]])).round(2).tolist()
-    [0.5, 1.0]
+    >>> judge = FragmentJudge([0, -1, -1], [3.0, -2.0, 2.0], [1, 0, 0], [0], [0], width=2)
+    >>> judge(np.array([[3.0, 9.0], [3.5, 9.0]])).round(2).tolist()
+    [0.12, 0.88]
     """
 
-    mean: FloatArray
-    scale: FloatArray
-    layers: Sequence[tuple[FloatArray, FloatArray]]
+    feature: npt.NDArray[np.int16]
+    value: npt.NDArray[np.float32]
+    child: npt.NDArray[np.int32]
+    root: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.int16]
+    width: int
     classes: Sequence[int] = ()
-    radii: Sequence[float] = (8.0, 20.0, 60.0)
+    radii: Sequence[float] = (4.0, 8.0, 20.0, 60.0)
 
-    @classmethod
-    def average(cls, judges: Sequence["FragmentJudge"]) -> "FragmentJudge":
-        """Make one judge that gives the mean log-odds of several.
-
-        Parameters
-        ----------
-        judges : sequence of FragmentJudge
-            Of the same classes, radii and number of layers.
-
-        Raises
-        ------
-        ValueError
-            If there are none, or they differ in these.
-
-        Notes
-        -----
-        What counts as far outside, see :meth:`__call__`, is that of the first judge for all of them. Costs as
-        much as asking each, and more for the zeros between them.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sparseclust.clustering import FragmentJudge
-        >>> def judge(bias):
-        ...     return FragmentJudge(np.zeros(1), np.ones(1), [(np.ones((1, 1)), np.array([bias]))])
-        >>> mean = FragmentJudge.average([judge(-5.0), judge(5.0)])
-        >>> mean(np.zeros((1, 1))).tolist()
-        [0.5]
-        """
-        told = {(tuple(j.classes), tuple(j.radii), len(j.mean), len(j.layers)) for j in judges}
-        if len(told) != 1 or not judges[0].layers:
+    def __post_init__(self) -> None:
+        arrays = self.arrays()
+        for name, dtype in _TYPES.items():
+            object.__setattr__(self, name, np.ascontiguousarray(arrays[name], dtype))
+        node = np.arange(len(self.feature))
+        inner = self.feature >= 0
+        if not (
+            len(self.feature) == len(self.value) == len(self.child)
+            and ((self.root >= 0) & (self.root < len(node))).all()
+            and ((self.child > node) & (self.child < len(node) - 1))[inner].all()
+            and (self.feature < self.width).all()
+            and len(self.kind) == len(self.root)
+            and ((self.kind >= 0) & (self.kind < max(len(self.classes), 1))).all()
+        ):
             raise ValueError(
-                f"judges must be of the same classes, radii and number of layers, got {list(judges)}"
+                "features, values and children must be of the same nodes, columns below width, every child "
+                "after its parent, and every tree of one of the classes; got "
+                f"{len(self.feature)}, {len(self.value)}, {len(self.child)} of them, {self.width} columns, "
+                f"{len(self.root)} trees of {len(self.kind)} kinds and the classes {list(self.classes)}"
             )
-        first = judges[0]
-        layers = []
-        for number in range(len(first.layers)):
-            matrices, biases = map(list, zip(*(j.layers[number] for j in judges)))
-            if number == 0:  # that of each, behind the scaling of the first
-                moved = [(first.mean - j.mean) / j.scale for j in judges]
-                biases = [b + m @ w for b, m, w in zip(biases, moved, matrices)]
-                matrices = [(first.scale / j.scale)[:, None] * w for j, w in zip(judges, matrices)]
-                matrix = np.concatenate(matrices, axis=1)
-            else:
-                matrix = linalg.block_diag(*matrices)
-            layers.append((matrix, np.concatenate(biases)))
-        matrix, bias = layers[-1]
-        layers[-1] = matrix.mean(axis=1, keepdims=True), bias.mean(keepdims=True)
-        kept = [(m.astype(first.layers[0][0].dtype), b.astype(first.layers[0][1].dtype)) for m, b in layers]
-        return cls(first.mean, first.scale, kept, first.classes, first.radii)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays that make the trees, by name."""
+        return {name: getattr(self, name) for name in _TYPES}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FragmentJudge):
             return NotImplemented
-        told = [(j.classes, j.radii, len(j.layers)) for j in (self, other)]
-        if tuple(told[0]) != tuple(told[1]):
-            return False
-        arrays = ([j.mean, j.scale, *itertools.chain(*j.layers)] for j in (self, other))
-        return all(map(np.array_equal, *arrays))
+        told = [(j.width, tuple(j.classes), tuple(j.radii)) for j in (self, other)]
+        mine, others = self.arrays(), other.arrays()
+        return told[0] == told[1] and all(np.array_equal(mine[name], others[name]) for name in mine)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        widths = [len(self.mean), *(len(bias) for _, bias in self.layers)]
-        return f"FragmentJudge({' -> '.join(map(str, widths))}, classes={self.classes}, radii={self.radii})"
+        of = f"{len(self.root)} trees of {len(self.feature)} nodes, width={self.width}"
+        return f"FragmentJudge({of}, classes={self.classes}, radii={self.radii})"
 
     def __call__(self, rows: FloatArray) -> FloatArray:
         """Return how likely each pair (m, k) is of one instance, (m,)."""
-        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+        if rows.ndim != 2 or rows.shape[1] != self.width:
             raise ValueError(
-                f"rows must have shape (m, {len(self.mean)}) as those it learned from, got {rows.shape}"
+                f"rows must have shape (m, {self.width}) as those it learned from, got {rows.shape}"
             )
-        # What lies far outside of all that it saw counts as the edge of it.
-        x = np.clip((rows - self.mean) / self.scale, -5.0, 5.0)
-        for number, (matrix, bias) in enumerate(self.layers):
-            x = (np.maximum(x, 0.0) if number else x) @ matrix + bias
-        return np.asarray(1.0 / (1.0 + np.exp(-x[:, 0])))
+        log_odds = np.zeros(len(rows))
+        kinds = kind_of_rows(rows, len(self.classes))
+        add_leaves(np.ascontiguousarray(rows, np.float64), kinds, *self.arrays().values(), log_odds)
+        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
+
+
+_TYPES = {"feature": np.int16, "value": np.float32, "child": np.int32, "root": np.int32, "kind": np.int16}
+
+
+def kind_of_rows(rows: FloatArray, n_kinds: int) -> IntArray:
+    """Index of the class of most voxels of both fragments (m,); all 0 where none are told apart.
+
+    A row begins with the log of the voxels, two numbers more, and the shares of classes, of one fragment and
+    the other: :class:`~sparseclust.clustering._fragments.FragmentGraph`.
+    """
+    if not n_kinds:
+        return np.zeros(len(rows), np.int64)
+    sides = rows[:, : 2 * (PER_WHOLE + n_kinds)].reshape(len(rows), 2, PER_WHOLE + n_kinds)
+    votes = np.rint(np.expm1(sides[..., :1].astype(np.float64)) * sides[..., PER_WHOLE:]).sum(axis=1)
+    return np.asarray(votes.argmax(axis=1))
 
 
 class FragmentPairs(NamedTuple):
@@ -162,6 +169,10 @@ class FragmentPairs(NamedTuple):
     rows: FloatArray
     same: npt.NDArray[np.bool_]
     size: IntArray
+
+    def select(self, chosen: npt.NDArray[np.bool_ | np.int64]) -> "FragmentPairs":
+        """Choose some pairs, by a mask or by their numbers."""
+        return FragmentPairs(self.rows[chosen], self.same[chosen], self.size[chosen])
 
     @classmethod
     def concatenate(cls, parts: Iterable["FragmentPairs"]) -> "FragmentPairs":

@@ -6,8 +6,11 @@ import numba
 import numpy as np
 
 PER_MEETING = 14
-PER_RADIUS = 8
+PER_SIDE = 8
+PER_OTHERS = 6
 BETWEEN = 4
+BESIDE = 3
+PARTIES = 4
 
 
 @numba.njit(cache=True, nogil=True)
@@ -17,21 +20,29 @@ def describe_pairs(places, energy, kind, fragment, cells, pairs, splits, edges, 
     ``places`` (n, d) float64, ``energy`` (n,), ``kind`` (n,) class or -1, ``fragment`` (n,). ``cells`` is
     (order, keys, key_of_row, shifts): rows sorted by the key of their cell, and steps to the runs of cells
     around one, three cells each. Pair ``k`` has ``edges[:, splits[k]:splits[k + 1]]``, of any direction.
+
+    Around the contact there are four parties: both fragments, others of a class that these have where they
+    meet, and others of other classes, as the track that a delta ray left.
     """
     d = places.shape[1]
     n_radii = radii.shape[0]
-    side_width = PER_RADIUS * n_radii
+    side_width, others_width = PER_SIDE * n_radii, PER_OTHERS * n_radii
+    after = PER_MEETING + 2 * (side_width + others_width)
     contact = np.empty(d)
-    axes, ways = np.empty((2, n_radii, d)), np.empty((2, n_radii, d))
+    shape = (PARTIES, n_radii, d)
+    sums = np.empty((PARTIES, n_radii, 2 + d + d * d))
+    reach = np.empty((PARTIES, n_radii))
+    axes, ways = np.empty(shape), np.empty(shape)
     rows, sides, squared = np.empty(64, np.int64), np.empty(64, np.int8), np.empty(64)
+    order, keys, key_of_row, shifts = cells
     for k in range(pairs.shape[0]):
         begin, end = splits[k], splits[k + 1]
         first, second, p = edges[0, begin:end], edges[1, begin:end], affinity[begin:end]
         meeting = describe_meeting(places, first, second, p, contact, out[k])
+        one, another = kind[first[meeting]], kind[second[meeting]]
         found = 0
-        order, keys, key_of_row, shifts = cells
-        others = out[k, PER_MEETING + 2 * side_width + BETWEEN * n_radii :]
-        others[:] = 0
+        counts = out[k, after + (BETWEEN + 4 * BESIDE) * n_radii :]
+        counts[:], sums[:], reach[:] = 0, 0, 0
         for shift in shifts:
             low = key_of_row[first[meeting]] + shift
             for at in range(np.searchsorted(keys, low), keys.shape[0]):
@@ -41,42 +52,62 @@ def describe_pairs(places, energy, kind, fragment, cells, pairs, splits, edges, 
                 distance = 0.0
                 for axis in range(d):
                     distance += (places[row, axis] - contact[axis]) ** 2
-                side = 0 if fragment[row] == pairs[k, 0] else 1 if fragment[row] == pairs[k, 1] else -1
-                if side < 0:
+                party = 0 if fragment[row] == pairs[k, 0] else 1 if fragment[row] == pairs[k, 1] else 2
+                if party == 2:
                     for r in range(near.shape[0]):
-                        others[r] += distance <= near[r] ** 2
+                        counts[r] += distance <= near[r] ** 2
                     if kind[row] >= 0 and distance <= near[-1] ** 2:
-                        others[near.shape[0] + kind[row]] += 1
-                elif distance <= radii[-1] ** 2:
+                        counts[near.shape[0] + kind[row]] += 1
+                    party += kind[row] != one and kind[row] != another
+                if distance > radii[-1] ** 2:
+                    continue
+                shell = 0
+                while distance > radii[shell] ** 2:
+                    shell += 1
+                add_voxel(places[row], energy[row], contact, sums[party, shell])
+                reach[party, shell] = max(reach[party, shell], distance)
+                if party < 2:
                     if found == rows.shape[0]:
                         rows, sides = np.concatenate((rows, rows)), np.concatenate((sides, sides))
                         squared = np.concatenate((squared, squared))
-                    rows[found], sides[found], squared[found] = row, side, distance
+                    rows[found], sides[found], squared[found] = row, party, distance
                     found += 1
-        for i in range(others.shape[0]):
-            others[i] = np.log1p(others[i])
-        for side in range(2):
+        for i in range(counts.shape[0]):
+            counts[i] = np.log1p(counts[i])
+        at = PER_MEETING
+        for party in range(PARTIES):
             for r in range(n_radii):
-                at = PER_MEETING + side * side_width + r * PER_RADIUS
-                describe_side(
-                    places,
-                    energy,
-                    contact,
-                    rows[:found],
-                    sides[:found] == side,
-                    squared[:found],
-                    radii[r],
-                    axes[side, r],
-                    ways[side, r],
-                    out[k, at : at + PER_RADIUS],
-                )
+                if r:
+                    sums[party, r] += sums[party, r - 1]
+                    reach[party, r] = max(reach[party, r], reach[party, r - 1])
+                numbers = out[k, at : at + (PER_SIDE if party < 2 else PER_OTHERS)]
+                axis, way = axes[party, r], ways[party, r]
+                describe_party(sums[party, r], axis, way, numbers)
+                if party < 2 and sums[party, r, 0] > 0:
+                    low, high = np.inf, -np.inf
+                    for i in range(found):
+                        if sides[i] == party and squared[i] <= radii[r] ** 2:
+                            along = 0.0
+                            for a in range(d):
+                                along += (places[rows[i], a] - contact[a]) * axis[a]
+                            low, high = min(low, along), max(high, along)
+                    numbers[6] = np.log1p(sums[party, r, 1] / max(np.sqrt(reach[party, r]), 1.0))
+                    numbers[7] = min(high, -low) / max(high - low, 1e-3)
+                at += numbers.shape[0]
         for r in range(n_radii):
-            at = PER_MEETING + 2 * side_width + r * BETWEEN
+            at = after + r * (BETWEEN + 4 * BESIDE)
             out[k, at] = dot(ways[0, r], ways[1, r])
             out[k, at + 1] = abs(dot(axes[0, r], axes[1, r]))
             # The axis of one side, pointing away from the contact, against where the other side lies.
             out[k, at + 2] = dot(ways[0, r], axes[1, r]) * sign(dot(axes[1, r], ways[1, r]))
             out[k, at + 3] = dot(ways[1, r], axes[0, r]) * sign(dot(axes[0, r], ways[0, r]))
+            at += BETWEEN
+            for others in range(2, PARTIES):
+                for side in range(2):
+                    out[k, at] = abs(dot(axes[side, r], axes[others, r]))
+                    out[k, at + 1] = dot(ways[side, r], ways[others, r])
+                    out[k, at + 2] = abs(dot(ways[side, r], axes[others, r]))
+                    at += BESIDE
 
 
 @numba.njit(cache=True, nogil=True)
@@ -104,7 +135,7 @@ def describe_meeting(places, first, second, p, contact, out):
         length, away = 0.0, 0.0
         for axis in range(d):
             length += (places[first[e], axis] - places[second[e], axis]) ** 2
-            away += (places[first[e], axis] - contact[axis]) ** 2
+            away += ((places[first[e], axis] + places[second[e], axis]) / 2 - contact[axis]) ** 2
         shortest, longest, spread = min(shortest, length), max(longest, length), max(spread, away)
         likely += p[e] > 0.5
         sure += p[e] > 0.9
@@ -128,54 +159,91 @@ def describe_meeting(places, first, second, p, contact, out):
     return meeting
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def add_voxel(place, energy, contact, sums):
+    """Add to number, energy, steps from the contact and their products."""
+    d = place.shape[0]
+    sums[0] += 1
+    sums[1] += energy
+    for a in range(d):
+        step = place[a] - contact[a]
+        sums[2 + a] += step
+        for b in range(a + 1):
+            sums[2 + d + a * d + b] += step * (place[b] - contact[b])
+
+
 @numba.njit(cache=True, nogil=True)
-def describe_side(places, energy, contact, rows, mine, squared, radius, axis, way, out):
-    """Describe the voxels of one fragment within a radius: number, extent, direction, energy."""
-    d = places.shape[1]
-    count, total, reach = 0, 0.0, 0.0
-    centre = np.zeros(d)
-    spread = np.zeros((d, d))
-    for i in range(rows.shape[0]):
-        if not mine[i] or squared[i] > radius**2:
-            continue
-        row = rows[i]
-        count += 1
-        total += energy[row]
-        reach = max(reach, squared[i])
-        for a in range(d):
-            step = places[row, a] - contact[a]
-            centre[a] += step
-            for b in range(d):
-                spread[a, b] += step * (places[row, b] - contact[b])
+def describe_party(sums, axis, way, out):
+    """Describe voxels by their sums: number, extent, direction, energy; all zero where there are none."""
+    d = axis.shape[0]
     axis[:], way[:], out[:] = 0.0, 0.0, 0.0
+    count, total = sums[0], sums[1]
     if count == 0:
         return
-    centre /= count
-    spread /= count
+    centre = np.empty(d)
+    spread, directions = np.empty((d, d)), np.empty((d, d))
     for a in range(d):
-        for b in range(d):
-            spread[a, b] -= centre[a] * centre[b]
-    widths, directions = np.linalg.eigh(spread)
-    long, wide = max(widths[d - 1], 0.0), max(widths[d - 2], 0.0) if d > 1 else 0.0
+        centre[a] = sums[2 + a] / count
+    for a in range(d):
+        for b in range(a + 1):
+            spread[a, b] = sums[2 + d + a * d + b] / count - centre[a] * centre[b]
+            spread[b, a] = spread[a, b]
+    diagonalize(spread, directions)
+    main = 0
+    for a in range(1, d):
+        if spread[a, a] > spread[main, main]:
+            main = a
+    long, wide = max(spread[main, main], 0.0), 0.0
+    for a in range(d):
+        if a != main:
+            wide = max(wide, spread[a, a])
     if long - wide > 1e-9:  # else no direction stands out
-        axis[:] = directions[:, d - 1]
+        axis[:] = directions[:, main]
     away = np.sqrt(dot(centre, centre))
     if away > 1e-9:
         way[:] = centre / away
-    low, high = np.inf, -np.inf
-    for i in range(rows.shape[0]):
-        if mine[i] and squared[i] <= radius**2:
-            along = 0.0
-            for a in range(d):
-                along += (places[rows[i], a] - contact[a]) * axis[a]
-            low, high = min(low, along), max(high, along)
     out[0] = np.log1p(count)
     out[1] = np.log1p(away)
     out[2], out[3] = np.log1p(np.sqrt(long)), np.log1p(np.sqrt(wide))
     out[4] = abs(dot(axis, way))
     out[5] = np.log1p(total / count)
-    out[6] = np.log1p(total / max(np.sqrt(reach), 1.0))
-    out[7] = min(high, -low) / max(high - low, 1e-3)
+
+
+@numba.njit(cache=True, nogil=True)
+def diagonalize(matrix, directions):
+    """Rotate a small symmetric matrix until it is diagonal (Jacobi); LAPACK takes five times as long."""
+    d = matrix.shape[0]
+    directions[:] = 0.0
+    trace = 0.0
+    for a in range(d):
+        directions[a, a] = 1.0
+        trace += abs(matrix[a, a])
+    for _ in range(30):
+        rest = 0.0
+        for a in range(d):
+            for b in range(a):
+                rest += abs(matrix[a, b])
+        if rest <= 1e-15 * trace:
+            return
+        for a in range(d):
+            for b in range(a):
+                if matrix[a, b] == 0.0:
+                    continue
+                ratio = (matrix[b, b] - matrix[a, a]) / (2 * matrix[a, b])
+                t = 1.0 / (abs(ratio) + np.sqrt(ratio * ratio + 1.0))
+                if ratio < 0:
+                    t = -t
+                c = 1.0 / np.sqrt(t * t + 1.0)
+                s = t * c
+                for i in range(d):
+                    x, y = matrix[i, a], matrix[i, b]
+                    matrix[i, a], matrix[i, b] = c * x - s * y, s * x + c * y
+                    x, y = directions[i, a], directions[i, b]
+                    directions[i, a], directions[i, b] = c * x - s * y, s * x + c * y
+                for i in range(d):
+                    x, y = matrix[a, i], matrix[b, i]
+                    matrix[a, i], matrix[b, i] = c * x - s * y, s * x + c * y
+                matrix[a, b] = matrix[b, a] = 0.0
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

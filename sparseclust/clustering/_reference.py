@@ -313,6 +313,7 @@ def describe_pair(
     row: list[float] = []
     for rows in sides:
         row += [math.log1p(len(rows)), math.log1p(energy[rows].sum())]
+        row += [math.log1p(math.sqrt(np.mean(energy[rows] ** 2)))]
         row += [float(np.mean(kind[rows] == k)) for k in range(n_kinds)]
     middles = places[edges].mean(axis=0)
     mean = np.average(middles, axis=0, weights=affinity + 1e-9)
@@ -323,17 +324,25 @@ def describe_pair(
     row += [p[0], p[min(1, len(p) - 1)], p[min(3, len(p) - 1)], p.mean()]
     row += [math.log1p(len(p)), math.log1p((p > 0.5).sum()), math.log1p((p > 0.9).sum())]
     row += [math.log1p(lengths.min()), math.log1p(lengths.max())]
-    row += [math.log1p(np.linalg.norm(places[edges[0]] - contact, axis=1).max())]
+    row += [math.log1p(np.linalg.norm(middles - contact, axis=1).max())]
     row += [np.sign(odds.sum()) * math.log1p(abs(odds.sum())), odds.mean(), odds.min(), odds.max()]
     away = np.linalg.norm(places - contact, axis=1)
-    seen = [[_describe_side(places, energy, contact, r[away[r] <= limit]) for limit in radii] for r in sides]
-    for side in seen:
-        for numbers, _, _ in side:
-            row += numbers
-    for (_, axis, way), (_, other_axis, other_way) in zip(*seen):
+    others = np.setdiff1d(np.arange(len(places)), np.concatenate(sides))
+    meeting = np.square(middles - mean).sum(axis=1).argmin()
+    alike = np.isin(kind[others], kind[edges[:, meeting]])
+    parties = (*sides, others[alike], others[~alike])
+    seen = [
+        [_describe_side(places, energy, contact, r[away[r] <= limit]) for limit in radii] for r in parties
+    ]
+    for party, inside_radii in enumerate(seen):
+        for numbers, _, _ in inside_radii:
+            row += numbers if party < 2 else numbers[:6]
+    for (_, axis, way), (_, other_axis, other_way), *rest in zip(*seen):
         row += [way @ other_way, abs(axis @ other_axis)]
         row += [way @ other_axis * _sign(other_axis @ other_way), other_way @ axis * _sign(axis @ way)]
-    others = np.setdiff1d(np.arange(len(places)), np.concatenate(sides))
+        for _, third_axis, third_way in rest:
+            for side_axis, side_way in ((axis, way), (other_axis, other_way)):
+                row += [abs(side_axis @ third_axis), side_way @ third_way, abs(side_way @ third_axis)]
     row += [math.log1p((away[others] <= r).sum()) for r in near]
     around = kind[others[away[others] <= near[-1]]]
     return row + [math.log1p((around == k).sum()) for k in range(n_kinds)]

@@ -31,6 +31,7 @@ def clusterer_to_dict(clusterer: Clusterer) -> dict[str, Any]:
             "radii": list(map(float, judge.radii)),
         }
         if isinstance(judge, FragmentJudge):
+            parameters["judge"]["width"] = judge.width
             parameters["judge"]["checksum"] = _checksum(judge_to_state(clusterer))
     return {"kind": type(clusterer).__name__, **parameters}
 
@@ -48,10 +49,7 @@ def judge_to_state(clusterer: Clusterer) -> dict[str, Tensor]:
     judge = clusterer.judge
     if not isinstance(judge, FragmentJudge):
         raise TypeError(f"a file can hold a FragmentJudge, not a judge of type {type(judge).__name__}")
-    named = {"mean": judge.mean, "scale": judge.scale}
-    for number, (matrix, bias) in enumerate(judge.layers):
-        named |= {f"{number}.matrix": matrix, f"{number}.bias": bias}
-    return {name: torch.from_numpy(np.array(values)) for name, values in named.items()}
+    return {name: torch.from_numpy(np.array(values)) for name, values in judge.arrays().items()}
 
 
 def clusterer_from_dict(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> Clusterer:
@@ -66,11 +64,9 @@ def clusterer_from_dict(settings: Mapping[str, Any], state: Mapping[str, Tensor]
     kind = _KINDS[parameters.pop("kind")]
     if "judge" in parameters:
         told = parameters["judge"]
-        arrays = {name: values.numpy() for name, values in state.items()}
-        count = sum(name.endswith(".matrix") for name in arrays)
-        layers = [(arrays[f"{i}.matrix"], arrays[f"{i}.bias"]) for i in range(count)]
+        trees = {name: values.numpy() for name, values in state.items()}
         parameters["judge"] = FragmentJudge(
-            arrays["mean"], arrays["scale"], layers, tuple(told["classes"]), tuple(told["radii"])
+            **trees, width=told["width"], classes=tuple(told["classes"]), radii=tuple(told["radii"])
         )
     return kind(**parameters)
 

@@ -1,17 +1,31 @@
 """Training of a judge that says which fragments belong together."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
+import numpy.typing as npt
 
+from sparseclust._optional import require
 from sparseclust.clustering import AgglomerativeClusterer, FragmentJudge, FragmentPairs
+from sparseclust.clustering._judge import kind_of_rows
 from sparseclust.pipeline import Prediction
 from sparseclust.training._graph import met_graph
 
 # A wrong answer costs with the voxels that it moves, up to here.
 _LARGE = 200
+# A class of fewer pairs has not enough to learn from.
+_OWN = 1000
+# Against trees that know single events by heart: each sees a part of columns and pairs, and no small leaves.
+_BOOSTING = {
+    "min_data_in_leaf": 80,
+    "lambda_l2": 5.0,
+    "feature_fraction": 0.3,
+    "bagging_fraction": 0.4,
+    "bagging_freq": 1,
+    "max_bin": 127,
+}
+_Nodes = list[tuple[int, float, int]]
 
 
 def judge_examples(
@@ -52,12 +66,10 @@ def train_judge(
     *,
     classes: Sequence[int],
     radii: Sequence[float],
-    hidden: int = 128,
-    epochs: int = 12,
-    batch_size: int = 256,
-    learning_rate: float = 3e-3,
-    weight_decay: float = 0.02,
-    dropout: float = 0.2,
+    weight: npt.ArrayLike | None = None,
+    trees: int = 800,
+    leaves: int = 31,
+    learning_rate: float = 0.03,
     seed: int = 0,
     report: Callable[[int, float], object] | None = None,
 ) -> FragmentJudge:
@@ -69,14 +81,17 @@ def train_judge(
         Of thousands of events, from :func:`judge_examples`.
     classes, radii
         Those of the judge that the examples were collected for.
-    hidden : int
-        Width of the two hidden layers.
-    epochs, batch_size, learning_rate, weight_decay, dropout
-        Of the training: AdamW with one cycle of the learning rate.
+    weight : (m,) float, optional
+        How much each pair counts, by default 1: less than others those of events of which there are more than
+        their share, so that the judge's probabilities are right.
+    trees, leaves : int
+        How many trees each class has, and how many leaves each of them at most.
+    learning_rate : float
+        What part of what each tree says is believed.
     seed : int
         The same seed gives the same judge, on the same machine.
     report : callable, optional
-        Called after each epoch, with its number and mean loss.
+        Called after each tree, with its number, from 0 on for each class, and the mean loss.
 
     Returns
     -------
@@ -85,73 +100,103 @@ def train_judge(
     Raises
     ------
     ValueError
-        If there is no example of one of the two answers.
+        If there is no example of one of the two answers, or weights are no numbers above 0.
 
     Notes
     -----
-    Binary cross-entropy, weighted with the root of the voxels of the smaller fragment, of 200 at most.
-    100,000 pairs take a quarter of a minute on one core.
+    Gradient boosting with LightGBM, for each class by itself. Those with fewer than 1000 pairs, or with one
+    answer alone, have the trees that the pairs of all classes give. Binary cross-entropy, weighted with the
+    root of the voxels of the smaller fragment, of 200 at most. 100,000 pairs take half a minute on two cores.
+
+    References
+    ----------
+    Friedman, Annals of Statistics 29 (2001) 1189; Ke et al., NeurIPS 2017.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sparseclust.clustering import FragmentPairs
     >>> from sparseclust.training import train_judge
-    >>> rows = np.random.default_rng(0).normal(size=(9999, 2))
-    >>> examples = FragmentPairs(rows, rows[:, 0] > 0, np.ones(9999, int))
-    >>> judge = train_judge(examples, classes=(), radii=(8.0,), hidden=32)
-    >>> judge(np.array([[2.0, 0.0], [-2.0, 0.0]])).round().tolist()
-    [1.0, 0.0]
+    >>> rows = np.random.default_rng(0).uniform(size=(9999, 12))
+    >>> examples = FragmentPairs(rows, rows[:, 10] > 0.5, np.ones(9999, int))
+    >>> judge = train_judge(examples, classes=(), radii=(8.0,), trees=100)
+    >>> judge(np.linspace(0, 1, 2)[:, None].repeat(12, axis=1)).round().tolist()
+    [0.0, 1.0]
     """
     if len(np.unique(examples.same)) < 2:
         raise ValueError(
             "a judge learns from pairs that belong together and from others; of "
             f"{len(examples.same)} given {np.count_nonzero(examples.same)} do: do instances touch?"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        mean, scale = examples.rows.mean(axis=0), examples.rows.std(axis=0)
-        scale = np.where(scale > 1e-6, scale, 1.0)
-        x = torch.from_numpy(np.clip((examples.rows - mean) / scale, -5.0, 5.0)).float()
-        same = torch.from_numpy(examples.same).float()
-        weight = torch.from_numpy(np.sqrt(np.minimum(examples.size, _LARGE))).float()
-        weight /= weight.mean()
-        network = _network(x.shape[1], hidden, dropout)
-        steps = -(-len(x) // batch_size)
-        optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, learning_rate, total_steps=epochs * steps + 1
-        )
-        for epoch in range(epochs):
-            total = 0.0
-            for rows in torch.split(torch.randperm(len(x)), batch_size):
-                loss = nn.functional.binary_cross_entropy_with_logits(
-                    network(x[rows])[:, 0], same[rows], weight=weight[rows]
-                )
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
-                schedule.step()
-                total += float(loss.detach())
-            if report is not None:
-                report(epoch, total / steps)
-    layers = [
-        (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy())
-        for layer in network
-        if isinstance(layer, nn.Linear)
-    ]
+    counts = np.broadcast_to(np.asarray(1.0 if weight is None else weight, np.float64), examples.same.shape)
+    if not (np.isfinite(counts).all() and (counts > 0).all()):
+        raise ValueError("weight must be finite numbers above 0")
+    counts = counts * np.sqrt(np.minimum(examples.size, _LARGE))
+    settings = {
+        "objective": "binary",
+        "num_leaves": leaves,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbose": -1,
+        **_BOOSTING,
+    }
+    kinds = kind_of_rows(examples.rows, len(classes))
+    learned: dict[int | None, list[_Nodes]] = {}
+    grown: list[tuple[int, _Nodes]] = []
+    for kind in range(max(len(classes), 1)):
+        own = kinds == kind
+        alone = np.count_nonzero(own) >= _OWN and len(np.unique(examples.same[own])) == 2
+        key = kind if alone else None
+        if key not in learned:
+            rows = np.flatnonzero(own) if alone else np.arange(len(own))
+            learned[key] = _grow(examples.select(rows), counts[rows], settings, trees, report)
+        grown += [(kind, nodes) for nodes in learned[key]]
+    roots = np.cumsum([0, *(len(nodes) for _, nodes in grown)])
+    feature, value, child = (np.array(column) for column in zip(*(n for _, nodes in grown for n in nodes)))
+    begin = np.repeat(roots[:-1], np.diff(roots))
     return FragmentJudge(
-        mean.astype(np.float32), scale.astype(np.float32), layers, tuple(classes), tuple(radii)
+        feature.astype(np.int16),
+        value.astype(np.float32),
+        np.where(feature < 0, 0, child + begin).astype(np.int32),
+        roots[:-1].astype(np.int32),
+        np.array([kind for kind, _ in grown], np.int16),
+        width=examples.rows.shape[1],
+        classes=tuple(classes),
+        radii=tuple(radii),
     )
 
 
-def _network(width: int, hidden: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(width, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, 1),
-    )
+def _grow(
+    examples: FragmentPairs,
+    weight: npt.NDArray[np.float64],
+    settings: Mapping[str, Any],
+    trees: int,
+    report: Callable[[int, float], object] | None,
+) -> list[_Nodes]:
+    """Boost trees; of each, its nodes, the root first."""
+    lightgbm = require("lightgbm", extra="train")
+    data = lightgbm.Dataset(examples.rows, examples.same.astype(np.float32), weight=weight / weight.mean())
+    watched: dict[str, Any] = {}
+    if report is not None:
+        watched["valid_sets"] = [data]
+        watched["callbacks"] = [lambda state: report(state.iteration, state.evaluation_result_list[0][2])]
+    booster = lightgbm.train(dict(settings), data, trees, **watched)
+    return [_nodes(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
+
+
+def _nodes(root: Mapping[str, Any]) -> _Nodes:
+    """Column, threshold or value, and first child of each node; the second child is the next one."""
+    nodes: _Nodes = [(-1, 0.0, 0)]
+    todo = [(0, root)]
+    while todo:
+        place, node = todo.pop()
+        if "leaf_value" in node:
+            nodes[place] = -1, node["leaf_value"], 0
+            continue
+        first = len(nodes)
+        nodes[place] = node["split_feature"], node["threshold"], first
+        nodes += [(-1, 0.0, 0)] * 2
+        todo += [(first, node["left_child"]), (first + 1, node["right_child"])]
+    return nodes

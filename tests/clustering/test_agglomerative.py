@@ -17,7 +17,7 @@ from sparseclust.clustering import (
 )
 
 RADII = (2.0, 5.0, 9.0)
-STRONGEST = 8  # where the largest affinity is in a row, with two classes
+STRONGEST = 10  # where the largest affinity is in a row, with two classes
 
 
 class Stand:
@@ -32,11 +32,16 @@ class Stand:
         return rows[:, self.column]
 
 
-def random_judge(seed=0):
+def random_judge(seed=0, *, trees=60):
+    """So many trees, three random splits deep, that hardly any two pairs are told the same."""
     rng = np.random.default_rng(seed)
     width = _fragments.row_length(len(RADII), 2)
-    layers = [(rng.normal(0, 0.3, (width, 8)), rng.normal(size=8)), (rng.normal(size=(8, 1)), np.zeros(1))]
-    return FragmentJudge(np.full(width, 0.5), np.full(width, 1.0), layers, (0, 1), RADII)
+    inner = np.arange(15) < 7
+    feature = np.where(inner, rng.integers(0, width, (trees, 15)), -1)
+    value = np.where(inner, rng.uniform(0, 2, (trees, 15)), rng.normal(0, 3 / trees**0.5, (trees, 15)))
+    child = np.where(inner, 2 * np.arange(15) + 1 + 15 * np.arange(trees)[:, None], 0)
+    roots, kind = 15 * np.arange(trees), np.arange(trees) % 2
+    return FragmentJudge(feature.ravel(), value.ravel(), child.ravel(), roots, kind, width, (0, 1), RADII)
 
 
 def event(seed, *, n=90, ndim=3):
@@ -155,15 +160,30 @@ def rest(e):
 @pytest.mark.parametrize("seed", range(4))
 def test_neither_order_nor_place_nor_orientation_matters(seed):
     e = event(seed)
-    labels = clusterer().fit_predict(**e)
+    seen = []
+
+    class Looking(FragmentJudge):
+        def __call__(self, rows):
+            seen.append(rows.copy())
+            return super().__call__(rows)
+
+    made = random_judge(seed)
+    looking = Looking(**made.arrays(), width=made.width, classes=made.classes, radii=made.radii)
+    labels = clusterer(judge=looking, threshold=0.8).fit_predict(**e)
     assert len(np.unique(labels)) > 2
+    first = seen[0]
+    seen.clear()
     rng = np.random.default_rng(seed)
     rows, order = rng.permutation(len(labels)), rng.permutation(e["edges"].shape[1])
     place = np.argsort(rows)
     moved = {name: e[name][rows] for name in ("coords", "energy", "semantic")}
     moved["coords"] = moved["coords"][:, [2, 0, 1]] * [1, -1, 1] + [-700, 10_000, 3]
     edges = place[e["edges"][::-1, order]]
-    assert same(clusterer().fit_predict(edges, e["affinity"][order], **moved)[place], labels)
+    again = clusterer(judge=looking, threshold=0.8).fit_predict(edges, e["affinity"][order], **moved)
+    assert same(again[place], labels)
+    assert len(first) == len(seen[0]) > 10
+    for row in first:
+        assert np.abs(seen[0] - row).max(axis=1).min() < 1e-7
 
 
 def test_events_do_not_see_each_other():
@@ -358,34 +378,58 @@ def test_examples_on_the_own_way_are_those_that_the_clusterer_judged():
     known = noting.examples(e["edges"], e["affinity"], instance, **rest(e), follow=True)
     assert 0 < len(known.rows) < len(expected)
     both = FragmentPairs.concatenate([everything, known])
-    assert len(both.rows) == len(both.same) == len(both.size) == len(expected) + len(known.rows)
+    assert {len(values) for values in both} == {len(expected) + len(known.rows)}
 
 
-def test_the_average_of_judges_is_the_mean_of_their_log_odds(rng):
-    def judge(width):
-        layers = [
-            (rng.normal(size=(5, width)), rng.normal(size=width)),
-            (rng.normal(size=(width, 1)) / 4, np.ones(1)),
-        ]
-        return FragmentJudge(rng.normal(size=5), rng.uniform(0.8, 2.0, 5), layers, (0, 1), (8.0,))
+@pytest.mark.parametrize("seed", range(3))
+def test_a_judge_is_the_sum_of_its_leaves(seed):
+    judge = random_judge(seed, trees=9)
+    rows = np.random.default_rng(seed).uniform(0, 2, (50, judge.width))
+    rows[0, :] = judge.value[0]  # what equals a threshold goes to the first child
 
-    def log_odds(judge, rows):
-        p = judge(rows)
-        return np.log(p / (1 - p))
+    def leaf(row, node):
+        while judge.feature[node] >= 0:
+            larger = row[judge.feature[node]] > judge.value[node]
+            node = judge.child[node] + (1 if larger else 0)
+        return float(judge.value[node])
 
-    judges = [judge(4), judge(7), judge(1)]
-    mean = FragmentJudge.average(judges)
-    rows = judges[0].mean + 0.5 * rng.normal(size=(50, 5))
-    expected = np.mean([log_odds(j, rows) for j in judges], axis=0)
-    np.testing.assert_allclose(log_odds(mean, rows), expected, rtol=1e-9)
-    assert (mean.classes, mean.radii) == ((0, 1), (8.0,))
-    assert FragmentJudge.average(judges[:1]) == judges[0]
+    # Voxels of a fragment and their shares of both classes, of the larger one, then of the smaller one.
+    rows[:, [0, 3, 4]], rows[:, [5, 8, 9]] = [np.log1p(9), 0.5, 0.5], [np.log1p(4), 0.0, 1.0]
+    rows[::2, 8:10] = 1.0, 0.0
+    log_odds = [
+        sum(leaf(row, root) for root in judge.root[judge.kind == number % 2])
+        for number, row in enumerate(rows)
+    ]
+    np.testing.assert_allclose(judge(rows), 1 / (1 + np.exp(-np.array(log_odds))), rtol=1e-12)
+    assert np.ptp(log_odds) > 1
+    assert judge == random_judge(seed, trees=9)
+    assert judge != random_judge(seed, trees=8)
 
 
-def test_judges_of_different_things_have_no_average():
-    one, other = (
-        FragmentJudge(np.zeros(1), np.ones(1), [(np.ones((1, 1)), np.zeros(1))], c) for c in ((0,), (1,))
-    )
-    for judges in ([one, other], [], [FragmentJudge(np.zeros(1), np.ones(1), [])]):
-        with pytest.raises(ValueError, match="same classes, radii and number of layers"):
-            FragmentJudge.average(judges)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": [0.5, 0.0]},  # one too few
+        {"feature": [2, -1, -1]},  # of two columns
+        {"child": [2, 0, 0]},  # the second child would lie outside
+        {"child": [0, 0, 0]},  # its own child
+        {"root": [3]},
+        {"kind": [1]},  # of one class
+        {"kind": [0, 0]},
+    ],
+)
+def test_what_makes_no_trees_is_refused(change):
+    tree = {"feature": [0, -1, -1], "value": [0.5, -1.0, 1.0], "child": [1, 0, 0], "root": [0], "kind": [0]}
+    assert FragmentJudge(**tree, width=2)(np.array([[0.4, 0.0], [0.6, 0.0]])).round().tolist() == [0, 1]
+    with pytest.raises(ValueError, match="features, values and children must be of the same nodes"):
+        FragmentJudge(**(tree | change), width=2)
+
+
+def test_pairs_can_be_chosen():
+    e = event(0)
+    instance = np.random.default_rng(0).integers(0, 3, len(e["coords"]))
+    found = clusterer(min_size=1).examples(e["edges"], e["affinity"], instance, **rest(e))
+    chosen = found.select(found.same)
+    assert 0 < len(chosen.rows) == len(chosen.size) == found.same.sum() < len(found.same)
+    assert chosen.same.all()
+    assert np.array_equal(found.select(np.flatnonzero(found.same)).rows, chosen.rows)

@@ -15,7 +15,7 @@ from sparseclust.clustering import (
     GaussianKernelClusterer,
 )
 
-JUDGE = FragmentJudge(np.zeros(36), np.ones(36), [(np.full((36, 1), 0.1), np.zeros(1))], radii=(8.0,))
+JUDGE = FragmentJudge([9, -1, -1], [0.5, -1.0, 1.0], [1, 0, 0], [0], [0], width=66, radii=(8.0,))
 ESTIMATORS = [
     GaussianKernelClusterer(),
     GaussianKernelClusterer({0: 0.5}, 0.3, min_size=3, assignment="argmax"),

@@ -37,7 +37,7 @@ def untrained(clusterer=None, **options):
 
 
 def nobody():
-    return FragmentJudge(np.zeros(0), np.zeros(0), [], CLASSES, (4.0, 10.0))
+    return FragmentJudge([], [], [], [], [], width=0, classes=CLASSES, radii=(4.0, 10.0))
 
 
 def judging(judge=None):
@@ -49,13 +49,13 @@ def judging(judge=None):
 
 @pytest.fixture(scope="module")
 def examples():
-    found = judge_examples(untrained().predict(events()), judging())
+    found = judge_examples(untrained().predict(events(40)), judging())
     return FragmentPairs.concatenate(found)
 
 
 @pytest.fixture(scope="module")
 def judge(examples):
-    return train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), hidden=16, epochs=10)
+    return train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), trees=20, leaves=8)
 
 
 def test_a_judge_learns(examples, judge):
@@ -65,11 +65,28 @@ def test_a_judge_learns(examples, judge):
 
 
 def test_the_same_seed_gives_the_same_judge(examples, judge):
-    before = torch.random.get_rng_state()
-    again = train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), hidden=16, epochs=10)
+    again = train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), trees=20, leaves=8)
     assert again == judge
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), hidden=16, epochs=10, seed=1) != judge
+    assert train_judge(examples, classes=CLASSES, radii=(4.0, 10.0), trees=20, leaves=8, seed=1) != judge
+
+
+def test_what_counts_less_moves_the_answers(examples, judge):
+    weight = np.where(examples.same, 1.0, 0.05)
+    kind = {"classes": CLASSES, "radii": (4.0, 10.0), "trees": 20, "leaves": 8}
+    trusting = train_judge(examples, weight=weight, **kind)
+    assert trusting(examples.rows).mean() > judge(examples.rows).mean() + 0.05
+    assert train_judge(examples, weight=7.0, **kind) == judge  # only their ratios matter
+    for wrong in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="weight must be finite numbers above 0"):
+            train_judge(examples, weight=wrong, **kind)
+
+
+def test_trees_report_their_loss(examples):
+    told = []
+    kind = {"classes": CLASSES, "radii": (4.0, 10.0), "leaves": 8}
+    train_judge(examples, trees=10, report=lambda *numbers: told.append(numbers), **kind)
+    assert [number for number, _ in told] == list(range(10)) * (len(told) // 10)
+    assert 0 < told[-1][1] < told[0][1]
 
 
 def test_one_answer_is_not_enough(examples):
@@ -96,7 +113,7 @@ def test_a_file_keeps_the_judge(judge, tmp_path, name, bits):
     assert isinstance(again.clusterer.judge, FragmentJudge)
     told = describe_pretrained(tmp_path / name)
     assert told["clusterer"]["kind"] == "AgglomerativeClusterer"
-    assert set(told["clusterer"]["judge"]) == {"classes", "radii", "checksum"}
+    assert set(told["clusterer"]["judge"]) == {"classes", "radii", "width", "checksum"}
     json.dumps(told)
     if bits == 32:
         for one, other in zip(predictor.predict(events()), again.predict(events())):
@@ -147,7 +164,7 @@ def test_voxels_that_are_listed_twice_and_classes_that_are_left_out(judge):
             judged.append(rows.copy())
             return super().__call__(rows)
 
-    noting = Noting(judge.mean, judge.scale, judge.layers, judge.classes, judge.radii)
+    noting = Noting(**judge.arrays(), width=judge.width, classes=judge.classes, radii=judge.radii)
     [other] = untrained(judging(noting)).predict([twice])
     expected = np.concatenate(judged)
     [found] = judge_examples([other], judging(judge), follow=True)
@@ -183,12 +200,12 @@ def files(tmp_path):
 
 
 def run(folder, *options):
-    base = ["judge", str(folder / "events.h5"), "--model", str(folder / "model.pt"), "--hidden", "8"]
-    return main([*base, "--epochs", "2", "--fragment_threshold", "0.52", "--min_size", "3", *options])
+    base = ["judge", str(folder / "events.h5"), "--model", str(folder / "model.pt"), "--trees", "5"]
+    return main([*base, "--leaves", "4", "--fragment_threshold", "0.52", "--min_size", "3", *options])
 
 
 def test_the_command_writes_a_model_with_a_judge(files, capsys):
-    assert run(files, "--classified", str(files / "events.h5")) == 0
+    assert run(files, "--classified", str(files / "events.h5"), "--weights", "[1, 0.5]") == 0
     out = capsys.readouterr().out
     assert "pairs of fragments so far" in out
     assert "of every 10th event, not learned from:" in out
@@ -205,6 +222,12 @@ def test_the_command_writes_a_model_with_a_judge(files, capsys):
     assert run(files, *again, *per_class, "--min_size", "{0: 3, 1: 3, 2: 3, 3: 2}") == 0
     clusterer = Predictor.from_pretrained(files / "again.pt").clusterer
     assert (clusterer.fragment_threshold[0], clusterer.min_size[3]) == (0.6, 2)
+
+
+@pytest.mark.parametrize("weights", ["[1, 1]", "[0]", "[.inf]"])
+def test_weights_are_one_for_each_input(files, capsys, weights):
+    assert run(files, "--weights", weights) == 2
+    assert "weights must be 1 numbers above 0, one per input" in capsys.readouterr().err
 
 
 def test_kernels_have_no_fragments(files, capsys):
