@@ -65,7 +65,7 @@ class AgglomerativeClusterer(Parameters):
     >>> class Strongest:
     ...     classes, radii = (), (8.0,)
     ...     def __call__(self, rows):
-    ...         return rows[:, 4]
+    ...         return rows[:, 6]
     >>> coords = [[0, 0], [0, 1], [0, 2], [0, 3], [0, 4]]
     >>> edges, affinity = [[0, 1, 2, 3], [1, 2, 3, 4]], [0.99, 0.7, 0.99, 0.2]
     >>> clusterer = AgglomerativeClusterer(judge=Strongest(), min_size=1)
