@@ -50,8 +50,8 @@ class AgglomerativeClusterer(Parameters):
     Of all pairs that meet, the most probable one is joined, and the pairs of the new fragment are judged
     anew, until none reaches its threshold. Of a fragment that meets more than 100 others only those that the
     join brings or changes, and all of them once it has grown by a tenth. Edges of an affinity below 0.01 are
-    no meeting. A judgement looks at all voxels within the largest radius. For usual events all this takes a
-    fraction of the network's time.
+    no meeting. A judgement looks at all voxels within the largest radius. For usual events on a CPU all this
+    takes less time than the network.
 
     References
     ----------
