@@ -57,17 +57,23 @@ def clusterer_from_dict(settings: Mapping[str, Any], state: Mapping[str, Tensor]
 
     Raises
     ------
-    KeyError
-        If weights are missing.
+    ValueError
+        If what a judge needs is missing or makes no trees.
     """
     parameters = dict(settings)
     kind = _KINDS[parameters.pop("kind")]
     if "judge" in parameters:
         told = parameters["judge"]
         trees = {name: values.numpy() for name, values in state.items()}
-        parameters["judge"] = FragmentJudge(
-            **trees, width=told["width"], classes=tuple(told["classes"]), radii=tuple(told["radii"])
-        )
+        try:
+            parameters["judge"] = FragmentJudge(
+                **trees, width=told["width"], classes=tuple(told["classes"]), radii=tuple(told["radii"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                "the judge is damaged or of another release; let another one learn on the model that it was "
+                f"made for: sparseclust judge ({error})"
+            ) from error
     return kind(**parameters)
 
 

@@ -120,6 +120,18 @@ def test_a_file_keeps_the_judge(judge, tmp_path, name, bits):
             assert np.array_equal(one.labels, other.labels)
 
 
+def test_a_file_of_another_release_or_a_damaged_judge_is_told(judge, tmp_path):
+    untrained(judging(judge)).save(tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    del content["clusterer"]["judge"]["width"]
+    torch.save(content, tmp_path / "other.pt")
+    content["clusterer"]["judge"]["width"] = 1  # fewer columns than its trees look at
+    torch.save(content, tmp_path / "damaged.pt")
+    for name in ("other.pt", "damaged.pt"):
+        with pytest.raises(ValueError, match="the judge is damaged or of another release; let another one"):
+            Predictor.from_pretrained(tmp_path / name)
+
+
 def test_judges_of_other_people_are_not_for_files(tmp_path):
     class Mine:
         classes, radii = (), (4.0,)
