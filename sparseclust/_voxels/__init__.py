@@ -1,5 +1,12 @@
 """Integer voxel coordinates: keys, neighbours, connected components. Shared by clustering and sparse."""
 
-from sparseclust._voxels._keys import VoxelKeys, component_labels, offsets_within, pack_keys, shifted_pairs
+from sparseclust._voxels._keys import (
+    VoxelKeys,
+    component_labels,
+    offsets_within,
+    pack_keys,
+    shifted_pairs,
+    stable_order,
+)
 
-__all__ = ["VoxelKeys", "component_labels", "offsets_within", "pack_keys", "shifted_pairs"]
+__all__ = ["VoxelKeys", "component_labels", "offsets_within", "pack_keys", "shifted_pairs", "stable_order"]

@@ -63,6 +63,12 @@ def pack_keys(coords: npt.NDArray[Any], *, pad: int = 0) -> VoxelKeys:
     return VoxelKeys(keys, np.array(weights, np.int64))
 
 
+def stable_order(keys: IntArray) -> IntArray:
+    """Sort rows by keys of at least 0, equal ones in their order; linear where all are below 2^16."""
+    narrow = keys.astype(np.uint16) if keys.max(initial=0) < 2**16 else keys  # NumPy has a radix sort for it
+    return np.argsort(narrow, kind="stable")
+
+
 def shifted_pairs(
     keys: IntArray, deltas: IntArray, *, mirror: bool = False
 ) -> tuple[IntArray, IntArray, IntArray]:

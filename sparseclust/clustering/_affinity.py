@@ -83,10 +83,10 @@ class AffinityGraphClusterer(Parameters):
 
     Notes
     -----
-    "single": one pass over the edges from the strongest to the weakest, equal ones in their given order: an
-    edge joins the pieces at its ends if it reaches the threshold, or if one of them is still smaller than
-    ``min_size``. As pieces only grow, no permitted edge is left at the end. Costs one sort of the edges and a
-    union-find.
+    "single": first all edges that reach their threshold join, then the others are taken from the strongest to
+    the weakest, equal ones in their given order, and join while one of the pieces at their ends is smaller
+    than ``min_size``. As pieces only grow, no permitted edge is left at the end. Costs a union-find, and a
+    sort of the edges that lead from a small piece to another one.
 
     "additive" is greedy additive edge contraction, which looks for the multicut of least cost: one wrong edge
     among many right ones then joins nothing. m log^2 m at most. Probabilities count as at least 1e-6 and at
@@ -164,12 +164,22 @@ class AffinityGraphClusterer(Parameters):
         limits = limit[kind[ends]].max(axis=0)
         if additive:
             joined = contracted(rows, ends, strength, limits)
-            order, strong = within_first(joined, ends, strength)
+            strong = joined[ends[0]] == joined[ends[1]]
         else:
-            order, strong = np.argsort(-strength, kind="stable"), strength >= limits
-        joins = _kernels_edges.joining_edges(rows, ends[0], ends[1], order, strong, least[kind])
-        self.labels_ = component_labels(rows, ends[:, joins])
+            strong = strength >= limits
+        self.labels_ = _absorbed(component_labels(rows, ends[:, strong]), ends, strength, least[kind])
         return self.labels_
+
+
+def _absorbed(piece: IntArray, edges: IntArray, affinity: FloatArray, min_size: IntArray) -> IntArray:
+    """Label pieces after small ones have been absorbed; ``min_size`` (n,) as for the kernel."""
+    size = np.bincount(piece)
+    small = size < min_size.max(initial=1)
+    first, second = piece[edges]
+    # Two large pieces are never joined, so their edges, of which there are far more, need not be sorted.
+    open_edges = np.flatnonzero((first != second) & (small[first] | small[second]))
+    order = open_edges[np.argsort(-affinity[open_edges], kind="stable")]
+    return np.asarray(_kernels_edges.absorb_small(piece, size, min_size, first[order], second[order]))
 
 
 def contracted(n: int, edges: IntArray, affinity: FloatArray, threshold: Any) -> IntArray:
@@ -183,11 +193,3 @@ def logit(p: FloatArray) -> FloatArray:
     """Log-odds of probabilities, which count as at least 1e-6 away from 0 and 1."""
     inside = np.clip(p, 1e-6, 1 - 1e-6)
     return np.asarray(np.log(inside / (1 - inside)))
-
-
-def within_first(
-    piece: IntArray, edges: IntArray, affinity: FloatArray
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Order of edges, those within a piece before the others, each from the strongest; and which they are."""
-    within = piece[edges[0]] == piece[edges[1]]
-    return np.lexsort((-affinity, ~within)), within

@@ -222,12 +222,12 @@ class AgglomerativeClusterer(Parameters):
         class_of = _Majority(graph, kind)
 
         def answers(pairs: Sequence[Pair]) -> FloatArray:
-            p = ask(self.judge, graph.describe(pairs))
-            if len(set(limit)) == 1:
-                least = limit[:1]
-            else:
-                least = np.array([max(limit[class_of(a)] for a in pair) for pair in pairs])
-            return np.where(p >= least, p, -math.inf)
+            p = ask(self.judge, graph.describe(pairs)).copy()
+            p[p < limit.min(initial=math.inf)] = -math.inf
+            for i in np.flatnonzero((p >= 0) & (p < limit.max(initial=0.0))).tolist():
+                if p[i] < max(limit[class_of(a)] for a in pairs[i]):
+                    p[i] = -math.inf
+            return p
 
         return answers
 
@@ -316,7 +316,7 @@ class _Majority:
 
     def __init__(self, graph: FragmentGraph, values: IntArray) -> None:
         self._graph = graph
-        self._values, self._number = np.unique(values, return_inverse=True)
+        self._number, self._values = check.dense_groups(values, len(values))
         self._known: dict[int, tuple[int, int]] = {}
 
     def __call__(self, a: int) -> int:
@@ -330,5 +330,8 @@ class _Majority:
 
 def _first_appearance(labels: IntArray) -> IntArray:
     """Count labels from 0 in order of first appearance."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[inverse], np.int64)
+    first = np.full(labels.max(initial=-1) + 1, len(labels))
+    first[labels[::-1]] = np.arange(len(labels))[::-1]  # of equal ones the last assignment stays
+    rank = np.empty_like(first)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(rank[labels])

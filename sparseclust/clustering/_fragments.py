@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparseclust._voxels import pack_keys
+from sparseclust._voxels import pack_keys, stable_order
 from sparseclust.clustering import _kernels_fragments
 from sparseclust.clustering._validate import FloatArray, IntArray
 
@@ -68,15 +68,15 @@ class FragmentGraph:
         self._places = voxels.coords.astype(np.float64)
         self._radii = np.array(radii, np.float64)
         self._cells = _cells(voxels, edges, self._radii[-1])
-        order = np.argsort(fragment, kind="stable")
+        order = stable_order(fragment)
         self._size = np.bincount(fragment, minlength=n)
         # In parts, for it is rarely asked which these are.
         self._rows = {a: [rows] for a, rows in enumerate(np.split(order, np.cumsum(self._size)[:-1]))}
         self._energy = np.bincount(fragment, weights=voxels.energy, minlength=n)
         self._squares = np.bincount(fragment, weights=np.square(voxels.energy), minlength=n)
         known = voxels.kind >= 0
-        self._votes = np.zeros((n, n_kinds))
-        np.add.at(self._votes, (fragment[known], voxels.kind[known]), 1)
+        votes = fragment[known] * n_kinds + voxels.kind[known]
+        self._votes = np.bincount(votes, minlength=n * n_kinds).reshape(n, n_kinds)
         self.meetings: dict[int, dict[int, IntArray]] = {number: {} for number in range(n)}
         for a, b, between in _meetings(fragment, edges, affinity):
             self.meetings[a][b] = self.meetings[b][a] = between
@@ -109,6 +109,7 @@ class FragmentGraph:
         out = np.empty((len(sorted_pairs), row_length(len(self._radii), n_kinds)))
         wholes = 2 * (PER_WHOLE + n_kinds)
         ends = np.array(sorted_pairs, np.int64).reshape(-1, 2)
+        out[:, :wholes] = self._wholes(ends.ravel()).reshape(-1, wholes)
         _kernels_fragments.describe_pairs(
             self._places,
             v.energy,
@@ -123,8 +124,6 @@ class FragmentGraph:
             NEAR,
             out[:, wholes:],
         )
-        for row, pair in zip(out, sorted_pairs):
-            row[:wholes] = np.concatenate([self._whole(a) for a in pair])
         return out
 
     def join(self, a: int, b: int) -> int:
@@ -149,10 +148,10 @@ class FragmentGraph:
         first, second = ((self.size(c), self._energy[c], -c) for c in (a, b))
         return (a, b) if first > second else (b, a)
 
-    def _whole(self, a: int) -> FloatArray:
-        size = self.size(a)
-        numbers = size, self._energy[a], math.sqrt(self._squares[a] / size)
-        return np.array([*map(math.log1p, numbers), *(self._votes[a] / size)])
+    def _wholes(self, numbers: IntArray) -> FloatArray:
+        size, energy = self._size[numbers], self._energy[numbers]
+        logs = np.log1p([size, energy, np.sqrt(self._squares[numbers] / size)])
+        return np.column_stack([logs.T, self._votes[numbers] / size[:, None]])
 
 
 def _cells(voxels: Voxels, edges: IntArray, radius: float) -> tuple[IntArray, IntArray, IntArray, IntArray]:
@@ -162,7 +161,7 @@ def _cells(voxels: Voxels, edges: IntArray, radius: float) -> tuple[IntArray, In
     edge = math.ceil(radius + math.sqrt(steps.max(initial=0)) / 2)
     table = np.column_stack([voxels.event, np.floor_divide(voxels.coords, edge)])
     keys, weights = pack_keys(table, pad=1)
-    order = np.argsort(keys, kind="stable")
+    order = stable_order(keys)
     others = itertools.product((-1, 0, 1), repeat=voxels.coords.shape[1] - 1)
     shifts = [sum(o * int(w) for o, w in zip(offset, weights[1:])) - 1 for offset in others]
     return order, keys[order], keys, np.array(shifts, np.int64)

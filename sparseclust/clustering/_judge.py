@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseclust.clustering._fragments import PER_WHOLE
-from sparseclust.clustering._kernels_trees import add_leaves
+from sparseclust.clustering._kernels_trees import NODE, add_leaves, steps_to_leaves
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 
@@ -86,6 +86,7 @@ class FragmentJudge:
     width: int
     classes: Sequence[int] = ()
     radii: Sequence[float] = (4.0, 8.0, 20.0, 60.0)
+    _walk: tuple[npt.NDArray[Any], ...] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         arrays = self.arrays()
@@ -107,6 +108,18 @@ class FragmentJudge:
                 f"{len(self.feature)}, {len(self.value)}, {len(self.child)} of them, {self.width} columns, "
                 f"{len(self.root)} trees of {len(self.kind)} kinds and the classes {list(self.classes)}"
             )
+        object.__setattr__(self, "_walk", self._compiled(inner))
+
+    def _compiled(self, inner: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], ...]:
+        """Arrange the trees for :func:`add_leaves`: those of each class one after the other."""
+        nodes = np.zeros(len(inner), NODE)
+        nodes["limit"] = np.where(inner, self.value, np.inf)
+        nodes["step"] = np.where(inner, self.child - np.arange(len(inner)), 0)
+        nodes["feature"] = np.where(inner, self.feature, 0)
+        order = np.argsort(self.kind, kind="stable")
+        root = self.root[order].astype(np.int64)
+        splits = np.searchsorted(self.kind[order], np.arange(max(len(self.classes), 1) + 1))
+        return nodes, self.value, root, steps_to_leaves(inner, self.child)[root], splits
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays that make the trees, by name."""
@@ -133,7 +146,7 @@ class FragmentJudge:
             )
         log_odds = np.zeros(len(rows))
         kinds = kind_of_rows(rows, len(self.classes))
-        add_leaves(np.ascontiguousarray(rows, np.float64), kinds, *self.arrays().values(), log_odds)
+        add_leaves(np.ascontiguousarray(rows, np.float64), kinds, *self._walk, log_odds)
         return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
 
 

@@ -94,22 +94,32 @@ def among_nearest(coords, first, second, k):
 
 
 @numba.njit(cache=True, nogil=True)
-def joining_edges(n, first, second, order, strong, min_size):
-    """Which edges join two pieces when taken in ``order``: strong ones, and all that leave a small piece.
+def absorb_small(piece, size, min_size, first, second):
+    """Take edges between pieces in order, join the two of each while one of them is small, and label rows.
 
-    ``min_size`` (n,) is that of the piece whose first row it is.
+    ``piece`` (n,) counts the pieces from 0 in order of their first rows, as the labels do. ``size`` is of
+    each piece, ``min_size`` (n,) counts for the piece whose first row it is.
     """
-    parent = np.arange(n)
-    size = np.ones(n, np.int64)
-    joins = np.zeros(order.shape[0], np.bool_)
-    for e in order:
-        a = find(parent, first[e])
-        b = find(parent, second[e])
-        if a != b and (strong[e] or size[a] < min_size[a] or size[b] < min_size[b]):
+    parent, size = np.arange(size.shape[0]), size.copy()
+    least, seen = np.empty_like(size), 0
+    for i in range(piece.shape[0]):
+        if piece[i] == seen:
+            least[seen] = min_size[i]
+            seen += 1
+    for e in range(first.shape[0]):
+        a, b = find(parent, first[e]), find(parent, second[e])
+        if a != b and (size[a] < least[a] or size[b] < least[b]):
             unite(parent, a, b)
-            size[find(parent, a)] = size[a] + size[b]
-            joins[e] = True
-    return joins
+            size[min(a, b)] = size[a] + size[b]
+    label, seen = np.empty_like(parent), 0
+    for a in range(parent.shape[0]):
+        root = find(parent, a)
+        if root == a:
+            label[a] = seen
+            seen += 1
+        else:
+            label[a] = label[root]
+    return label[piece]
 
 
 @numba.njit(cache=True, nogil=True)

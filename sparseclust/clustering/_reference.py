@@ -159,21 +159,21 @@ def dbscan(n: int, edges: IntArray, min_samples: int) -> IntArray:
 
 
 def affinity_pieces(
-    n: int, edges: IntArray, affinity: FloatArray, threshold: float, min_size: int
+    n: int, edges: IntArray, affinity: FloatArray, threshold: npt.ArrayLike, min_size: npt.ArrayLike
 ) -> IntArray:
-    """Join along the strongest permitted edge, again and again, until none is left."""
+    """Take edges one by one, those of ``threshold`` first, the strongest first, and join what may be joined.
+
+    Thresholds are one, or one per edge (m,); least sizes one, or one per row (n,): that of a piece's first.
+    """
     piece = np.arange(n)
-    while True:
+    strong = affinity >= np.broadcast_to(threshold, affinity.shape)
+    least = np.broadcast_to(min_size, n)
+    for e in sorted(range(len(affinity)), key=lambda e: (not strong[e], -affinity[e], e)):
         size = np.bincount(piece, minlength=n)
-        permitted = [
-            (-affinity[e], e)
-            for e, (a, b) in enumerate(piece[edges].T.tolist())
-            if a != b and (affinity[e] >= threshold or min(size[a], size[b]) < min_size)
-        ]
-        if not permitted:
-            return np.unique(piece, return_inverse=True)[1]
-        a, b = sorted(piece[edges[:, min(permitted)[1]]].tolist())
-        piece[piece == b] = a
+        a, b = sorted(piece[edges[:, e]].tolist())
+        if strong[e] or size[a] < least[a] or size[b] < least[b]:
+            piece[piece == b] = a
+    return np.unique(piece, return_inverse=True)[1]
 
 
 def contracted_pieces(n: int, edges: IntArray, weight: FloatArray) -> IntArray:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from sparseclust.clustering import _kernels_scan
 from sparseclust.clustering import _validate as check
-from sparseclust.clustering._affinity import Linkage, contracted, within_first
+from sparseclust.clustering._affinity import Linkage, contracted
 from sparseclust.clustering._validate import FloatArray, IntArray
 
 # Thresholds that one pass can tell apart: bits of a word.
@@ -150,8 +150,9 @@ def _additive_pieces(
     n: int, edges: IntArray, affinity: FloatArray, threshold: float, sizes: IntArray
 ) -> IntArray:
     """Pieces at one threshold: (1, m, n)."""
-    order, within = within_first(contracted(n, edges, affinity, threshold), edges, affinity)
-    strong = np.array([np.count_nonzero(within)])
+    piece = contracted(n, edges, affinity, threshold)
+    within = piece[edges[0]] == piece[edges[1]]
+    order, strong = np.lexsort((-affinity, ~within)), np.array([np.count_nonzero(within)])
     return np.asarray(_kernels_scan.pieces_of_graph(n, edges[0, order], edges[1, order], strong, sizes))
 
 

@@ -1,6 +1,7 @@
 """What is said about one event, and the way from the rows of a batch back to those of its events."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparseclust._voxels import stable_order
 from sparseclust.data import Event, coalesce_event
 from sparseclust.pipeline._assemble import Labelled
 
@@ -135,8 +137,9 @@ def per_event(
 def majority(semantic: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Class of most voxels of each particle, of equally many the smallest; others keep theirs."""
     inside = labels >= 0
-    votes = np.zeros((labels.max(initial=-1) + 1, semantic.max(initial=0) + 1), np.int64)
-    np.add.at(votes, (labels[inside], semantic[inside]), 1)
+    shape = labels.max(initial=-1) + 1, semantic.max(initial=0) + 1
+    cells = labels[inside] * shape[1] + semantic[inside]
+    votes = np.bincount(cells, minlength=math.prod(shape)).reshape(shape)
     out = semantic.copy()
     out[inside] = votes.argmax(axis=1)[labels[inside]]
     return out
@@ -147,7 +150,7 @@ def _graphs(labelled: Labelled, splits: npt.NDArray[np.int64]) -> Iterator[tuple
     if labelled.edges is None or labelled.affinity is None:
         yield from itertools.repeat((None, None), len(splits) - 1)
         return
-    number = np.repeat(np.arange(len(splits) - 1, dtype=np.uint32), np.diff(splits))[labelled.edges[0]]
-    order = np.argsort(number, kind="stable")
+    number = np.repeat(np.arange(len(splits) - 1), np.diff(splits))[labelled.edges[0]]
+    order = stable_order(number)
     for part in np.split(order, np.searchsorted(number[order], np.arange(1, len(splits) - 1))):
         yield labelled.edges[:, part], labelled.affinity[part]

@@ -192,10 +192,10 @@ class Predictor:
 
     def _predict_beside(self, events: Iterable[Event], workers: int) -> Iterator[Prediction]:
         waiting: deque[tuple[_Outputs, Future[Labelled]]] = deque()
-        with LabelPool(workers) as pool:
+        with LabelPool(workers, self.clusterer) as pool:
             for batch in self._batches(events):
                 found = self._forward(batch)
-                task = pool.submit(self.clusterer, found.outputs, found.batch, **self._how)
+                task = pool.submit(found.outputs, found.batch, **self._how)
                 waiting.append((found, task))
                 if len(waiting) > 2 * workers:
                     yield from self._collected(pool, *waiting.popleft())

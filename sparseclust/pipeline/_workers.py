@@ -19,21 +19,23 @@ _PATIENCE = 2.0  # seconds between two looks whether all workers live
 
 
 class LabelPool:
-    """Worker processes for :func:`label_batch`, one thread each."""
+    """Worker processes for :func:`label_batch` with one clusterer, one thread each."""
 
-    def __init__(self, workers: int) -> None:
-        # Fresh processes: a fork would copy locks that threads of the caller hold.
+    def __init__(self, workers: int, clusterer: Clusterer) -> None:
+        # Fresh processes: a fork would copy locks that threads of the caller hold. Each is given the
+        # clusterer once, for a judge is larger than a batch.
         self._pool = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(clusterer,),
         )
 
-    def submit(
-        self, clusterer: Clusterer, outputs: Mapping[str, Tensor], batch: Batch, **options: bool
-    ) -> "Future[Labelled]":
+    def submit(self, outputs: Mapping[str, Tensor], batch: Batch, **options: bool) -> "Future[Labelled]":
         """Begin to label a batch, with options of :func:`label_batch`; what is on a GPU is copied."""
         on_host = {name: values.cpu() for name, values in outputs.items()}
         # As bytes: tensors would go through shared memory, of which containers have little.
-        return self._pool.submit(_label, pickle.dumps((clusterer, on_host, batch.to("cpu"), options)))
+        return self._pool.submit(_label, pickle.dumps((on_host, batch.to("cpu"), options)))
 
     def result(self, task: "Future[Labelled]") -> Labelled:
         """Wait for the labels; raise BrokenProcessPool if a worker was killed."""
@@ -63,11 +65,15 @@ class LabelPool:
 
 
 def _label(task: bytes) -> Labelled:
-    clusterer, outputs, batch, options = pickle.loads(task)
-    return label_batch(clusterer, outputs, batch, **options)
+    outputs, batch, options = pickle.loads(task)
+    return label_batch(_own[0], outputs, batch, **options)
 
 
-def _begin() -> None:
+_own: list[Clusterer] = []  # of a worker process: the clusterer that it works with
+
+
+def _begin(clusterer: Clusterer) -> None:
     begin_worker()
     torch.set_num_threads(1)
     numba.config.NUMBA_NUM_THREADS = 1
+    _own[:] = [clusterer]

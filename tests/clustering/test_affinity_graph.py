@@ -26,6 +26,20 @@ def test_pieces_equal_the_reference(graph, min_size, threshold):
     assert np.array_equal(labels, _reference.affinity_pieces(n, edges, affinity, threshold, min_size))
 
 
+@settings(max_examples=300, deadline=None)
+@given(graphs(), st.integers(0, 2**32))
+def test_pieces_of_several_classes_equal_the_reference(graph, seed):
+    n, edges, affinity = graph
+    semantic = np.random.default_rng(seed).integers(0, 3, n)
+    thresholds, sizes = np.array([0.4, 0.7, 0.9]), np.array([5, 1, 3])
+    clusterer = AffinityGraphClusterer(
+        threshold=dict(enumerate(thresholds)), min_size=dict(enumerate(sizes.tolist()))
+    )
+    labels = clusterer.fit_predict(edges, affinity, n=n, semantic=semantic)
+    limits = thresholds[semantic[edges]].max(axis=0)
+    assert np.array_equal(labels, _reference.affinity_pieces(n, edges, affinity, limits, sizes[semantic]))
+
+
 @settings(deadline=None)
 @given(graphs(), st.integers(1, 9))
 def test_only_pieces_without_edges_stay_small(graph, min_size):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sparseclust.clustering import (
     AffinityGraphClusterer,
@@ -404,6 +406,46 @@ def test_a_judge_is_the_sum_of_its_leaves(seed):
     assert np.ptp(log_odds) > 1
     assert judge == random_judge(seed, trees=9)
     assert judge != random_judge(seed, trees=8)
+
+
+def walk(judge, row, kind):
+    """Sum of the leaves of one row, step by step."""
+    total = 0.0
+    for root, of in zip(judge.root, judge.kind):
+        node = root
+        while judge.feature[node] >= 0:
+            node = judge.child[node] + (1 if row[judge.feature[node]] > judge.value[node] else 0)
+        total += float(judge.value[node]) if of == kind else 0.0
+    return total
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 12))
+def test_trees_of_any_shape_equal_a_walk(seed, trees, splits):
+    rng = np.random.default_rng(seed)
+    feature, value, child, root = [], [], [], []
+    for _ in range(trees):
+        root.append(len(feature))
+        leaves = [len(feature)]
+        feature, value, child = [*feature, -1], [*value, rng.normal()], [*child, 0]
+        for _ in range(rng.integers(0, splits + 1)):
+            node = leaves.pop(rng.integers(len(leaves)))
+            feature[node], value[node], child[node] = (
+                rng.integers(5),
+                rng.choice([-0.5, 0.0, 0.5]),
+                len(feature),
+            )
+            leaves += [len(feature), len(feature) + 1]
+            feature, value, child = [*feature, -1, -1], [*value, *rng.normal(size=2)], [*child, 0, 0]
+    width = 2 * (_fragments.PER_WHOLE + 2)
+    kind = rng.integers(0, 2, trees)
+    judge = FragmentJudge(feature, value, child, root, kind, width, (0, 1), RADII)
+    rows = rng.choice([-np.inf, -0.5, 0.0, 0.25, 0.5, 3.0, np.inf, np.nan], (6, width))
+    rows[:, [0, width // 2]] = np.log1p([3, 2])  # voxels of each side, and the shares of both classes
+    rows[:, _fragments.PER_WHOLE] = own = rng.integers(0, 2, 6)
+    rows[:, [_fragments.PER_WHOLE + 1, -2, -1]] = np.stack([1 - own, own, 1 - own], axis=1)
+    expected = [1 / (1 + np.exp(-walk(judge, row, int(not of)))) for row, of in zip(rows, own)]
+    np.testing.assert_allclose(judge(rows), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from processes import all_end
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import VoxelInputs
 from sparseclust.models import create_model
-from sparseclust.pipeline import Predictor
+from sparseclust.pipeline import Predictor, _workers
 from sparseclust.pipeline._workers import LabelPool
 from sparseclust.testing import random_event
 
@@ -45,10 +45,10 @@ def test_predictions_are_the_same_in_the_same_order(rng):
 
 
 class AtOnce(Executor):
-    """No processes: what would be sent to one is done here."""
+    """No processes: what would be sent to one is done here, with what a process is given when it begins."""
 
-    def __init__(self, workers, **options):
-        pass
+    def __init__(self, workers, *, initargs, **options):
+        _workers._own[:] = initargs
 
     def submit(self, function, *arguments):
         done = Future()
@@ -145,7 +145,7 @@ def _large(flag):
 def test_a_worker_killed_while_it_sends_is_an_error(tmp_path, delay):
     """A pool alone would wait for the rest for ever."""
     flag = tmp_path / "begun"
-    with LabelPool(2) as pool:
+    with LabelPool(2, AffinityGraphClusterer()) as pool:
         task = pool._pool.submit(_large, flag)
         while not (flag.exists() or task.done()):
             time.sleep(0.005)

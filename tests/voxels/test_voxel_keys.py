@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sparseclust._voxels import component_labels, offsets_within, pack_keys, shifted_pairs
+from sparseclust._voxels import component_labels, offsets_within, pack_keys, shifted_pairs, stable_order
 
 rows_of_three = arrays(np.int64, st.tuples(st.integers(0, 40), st.just(3)), elements=st.integers(-5, 5))
 
@@ -21,6 +21,13 @@ def test_keys_sort_and_differ_as_the_rows_do(coords, pad):
     expected = np.lexsort(coords.T[::-1])
     assert np.array_equal(np.argsort(keys, kind="stable"), expected)
     assert len(np.unique(keys)) == len(np.unique(coords, axis=0))
+
+
+@given(arrays(np.int64, st.integers(0, 60), elements=st.sampled_from([0, 1, 7, 65535, 65536, 2**62])))
+def test_equal_keys_stay_in_their_order(keys):
+    assert np.array_equal(stable_order(keys), np.argsort(keys, kind="stable"))
+    narrow = keys % 65536
+    assert np.array_equal(stable_order(narrow), np.argsort(narrow, kind="stable"))
 
 
 @settings(deadline=None)
