@@ -64,10 +64,13 @@ class FragmentGraph:
     ) -> None:
         n = int(fragment.max(initial=-1)) + 1
         self.fragment = fragment.copy()
-        self._voxels, self._edges, self._affinity = voxels, edges, affinity
-        self._places = voxels.coords.astype(np.float64)
+        self._voxels = voxels
+        first, second = fragment[edges]
+        between = (first != second) & (affinity >= WEAKEST)
+        self._edges, self._affinity = edges[:, between], affinity[between]
         self._radii = np.array(radii, np.float64)
-        self._cells = _cells(voxels, edges, self._radii[-1])
+        self._cells = _cells(voxels, self._edges, max(self._radii[-1], NEAR[-1]))
+        self._places = voxels.coords.astype(np.float64)
         order = stable_order(fragment)
         self._size = np.bincount(fragment, minlength=n)
         # In parts, for it is rarely asked which these are.
@@ -78,8 +81,8 @@ class FragmentGraph:
         votes = fragment[known] * n_kinds + voxels.kind[known]
         self._votes = np.bincount(votes, minlength=n * n_kinds).reshape(n, n_kinds)
         self.meetings: dict[int, dict[int, IntArray]] = {number: {} for number in range(n)}
-        for a, b, between in _meetings(fragment, edges, affinity):
-            self.meetings[a][b] = self.meetings[b][a] = between
+        for a, b, meeting in _meetings(fragment[self._edges]):
+            self.meetings[a][b] = self.meetings[b][a] = meeting
 
     def pairs(self) -> list[Pair]:
         """Fragments that meet, the smaller number first."""
@@ -167,15 +170,10 @@ def _cells(voxels: Voxels, edges: IntArray, radius: float) -> tuple[IntArray, In
     return order, keys[order], keys, np.array(shifts, np.int64)
 
 
-def _meetings(
-    fragment: IntArray, edges: IntArray, affinity: FloatArray
-) -> Iterable[tuple[int, int, IntArray]]:
-    """Fragments with edges between them, and these."""
-    a, b = fragment[edges]
-    across = np.flatnonzero((a != b) & (affinity >= WEAKEST))
-    low, high = np.minimum(a, b)[across], np.maximum(a, b)[across]
+def _meetings(ends: IntArray) -> Iterable[tuple[int, int, IntArray]]:
+    """Fragments with edges between them, and these; ``ends`` (2, m) are the fragments of each edge."""
+    low, high = ends.min(axis=0), ends.max(axis=0)
     order = np.lexsort((high, low))
-    across, low, high = across[order], low[order], high[order]
-    new = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
-    for between in np.split(np.arange(len(across)), new) if len(across) else ():
-        yield int(low[between[0]]), int(high[between[0]]), across[between]
+    new = np.flatnonzero((np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)) + 1
+    for edges in np.split(order, new) if len(order) else ():
+        yield int(low[edges[0]]), int(high[edges[0]]), edges

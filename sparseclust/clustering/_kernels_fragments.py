@@ -28,13 +28,16 @@ def describe_pairs(places, energy, kind, fragment, cells, pairs, splits, edges, 
     n_radii = radii.shape[0]
     side_width, others_width = PER_SIDE * n_radii, PER_OTHERS * n_radii
     after = PER_MEETING + 2 * (side_width + others_width)
-    contact = np.empty(d)
+    contact, step = np.empty(d), np.empty(d)
+    scratch = np.empty((2 * d + 1, d))
+    low, high = np.empty(n_radii), np.empty(n_radii)
     shape = (PARTIES, n_radii, d)
     sums = np.empty((PARTIES, n_radii, 2 + d + d * d))
     reach = np.empty((PARTIES, n_radii))
     axes, ways = np.empty(shape), np.empty(shape)
-    rows, sides, squared = np.empty(64, np.int64), np.empty(64, np.int8), np.empty(64)
     order, keys, key_of_row, shifts = cells
+    runs = np.empty((shifts.shape[0], 2), np.int64)
+    farthest = max(radii[-1], near[-1]) ** 2
     for k in range(pairs.shape[0]):
         begin, end = splits[k], splits[k + 1]
         first, second, p = edges[0, begin:end], edges[1, begin:end], affinity[begin:end]
@@ -43,15 +46,22 @@ def describe_pairs(places, energy, kind, fragment, cells, pairs, splits, edges, 
         found = 0
         counts = out[k, after + (BETWEEN + 4 * BESIDE) * n_radii :]
         counts[:], sums[:], reach[:] = 0, 0, 0
-        for shift in shifts:
-            low = key_of_row[first[meeting]] + shift
-            for at in range(np.searchsorted(keys, low), keys.shape[0]):
-                if keys[at] > low + 2:
-                    break
+        room = 0
+        for i in range(shifts.shape[0]):
+            low_key = key_of_row[first[meeting]] + shifts[i]
+            runs[i] = np.searchsorted(keys, low_key), np.searchsorted(keys, low_key + 3)
+            room += runs[i, 1] - runs[i, 0]
+        # Lists that grow in the loop would make each of its steps slower.
+        rows, sides, shells = np.empty(room, np.int64), np.empty(room, np.int8), np.empty(room, np.int8)
+        for i in range(shifts.shape[0]):
+            for at in range(runs[i, 0], runs[i, 1]):
                 row = order[at]
                 distance = 0.0
                 for axis in range(d):
-                    distance += (places[row, axis] - contact[axis]) ** 2
+                    step[axis] = places[row, axis] - contact[axis]
+                    distance += step[axis] ** 2
+                if distance > farthest:
+                    continue
                 party = 0 if fragment[row] == pairs[k, 0] else 1 if fragment[row] == pairs[k, 1] else 2
                 if party == 2:
                     for r in range(near.shape[0]):
@@ -64,36 +74,37 @@ def describe_pairs(places, energy, kind, fragment, cells, pairs, splits, edges, 
                 shell = 0
                 while distance > radii[shell] ** 2:
                     shell += 1
-                add_voxel(places[row], energy[row], contact, sums[party, shell])
+                add_voxel(step, energy[row], sums[party, shell])
                 reach[party, shell] = max(reach[party, shell], distance)
                 if party < 2:
-                    if found == rows.shape[0]:
-                        rows, sides = np.concatenate((rows, rows)), np.concatenate((sides, sides))
-                        squared = np.concatenate((squared, squared))
-                    rows[found], sides[found], squared[found] = row, party, distance
+                    rows[found], sides[found], shells[found] = row, party, shell
                     found += 1
         for i in range(counts.shape[0]):
             counts[i] = np.log1p(counts[i])
         at = PER_MEETING
         for party in range(PARTIES):
+            width = PER_SIDE if party < 2 else PER_OTHERS
             for r in range(n_radii):
                 if r:
                     sums[party, r] += sums[party, r - 1]
                     reach[party, r] = max(reach[party, r], reach[party, r - 1])
-                numbers = out[k, at : at + (PER_SIDE if party < 2 else PER_OTHERS)]
-                axis, way = axes[party, r], ways[party, r]
-                describe_party(sums[party, r], axis, way, numbers)
-                if party < 2 and sums[party, r, 0] > 0:
-                    low, high = np.inf, -np.inf
-                    for i in range(found):
-                        if sides[i] == party and squared[i] <= radii[r] ** 2:
+                numbers = out[k, at + r * width : at + (r + 1) * width]
+                describe_party(sums[party, r], axes[party, r], ways[party, r], scratch, numbers)
+            if party < 2:
+                low[:], high[:] = np.inf, -np.inf
+                for i in range(found):
+                    if sides[i] == party:
+                        for r in range(shells[i], n_radii):
                             along = 0.0
                             for a in range(d):
-                                along += (places[rows[i], a] - contact[a]) * axis[a]
-                            low, high = min(low, along), max(high, along)
-                    numbers[6] = np.log1p(sums[party, r, 1] / max(np.sqrt(reach[party, r]), 1.0))
-                    numbers[7] = min(high, -low) / max(high - low, 1e-3)
-                at += numbers.shape[0]
+                                along += (places[rows[i], a] - contact[a]) * axes[party, r, a]
+                            low[r], high[r] = min(low[r], along), max(high[r], along)
+                for r in range(n_radii):
+                    if sums[party, r, 0] > 0:
+                        numbers = out[k, at + r * width : at + (r + 1) * width]
+                        numbers[6] = np.log1p(sums[party, r, 1] / max(np.sqrt(reach[party, r]), 1.0))
+                        numbers[7] = min(high[r], -low[r]) / max(high[r] - low[r], 1e-3)
+            at += n_radii * width
         for r in range(n_radii):
             at = after + r * (BETWEEN + 4 * BESIDE)
             out[k, at] = dot(ways[0, r], ways[1, r])
@@ -160,28 +171,29 @@ def describe_meeting(places, first, second, p, contact, out):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def add_voxel(place, energy, contact, sums):
+def add_voxel(step, energy, sums):
     """Add to number, energy, steps from the contact and their products."""
-    d = place.shape[0]
+    d = step.shape[0]
     sums[0] += 1
     sums[1] += energy
     for a in range(d):
-        step = place[a] - contact[a]
-        sums[2 + a] += step
+        sums[2 + a] += step[a]
         for b in range(a + 1):
-            sums[2 + d + a * d + b] += step * (place[b] - contact[b])
+            sums[2 + d + a * d + b] += step[a] * step[b]
 
 
 @numba.njit(cache=True, nogil=True)
-def describe_party(sums, axis, way, out):
-    """Describe voxels by their sums: number, extent, direction, energy; all zero where there are none."""
+def describe_party(sums, axis, way, scratch, out):
+    """Describe voxels by their sums: number, extent, direction, energy; all zero where there are none.
+
+    ``scratch`` (2 d + 1, d) is room to work in.
+    """
     d = axis.shape[0]
     axis[:], way[:], out[:] = 0.0, 0.0, 0.0
     count, total = sums[0], sums[1]
     if count == 0:
         return
-    centre = np.empty(d)
-    spread, directions = np.empty((d, d)), np.empty((d, d))
+    centre, spread, directions = scratch[0], scratch[1 : 1 + d], scratch[1 + d :]
     for a in range(d):
         centre[a] = sums[2 + a] / count
     for a in range(d):

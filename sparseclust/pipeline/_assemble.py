@@ -202,6 +202,5 @@ def check_across_classes(clusterer: Clusterer, across_classes: bool) -> None:
 
 def edges_within(edges: Tensor, values: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
     """Keep the edges (2, m) whose ends are of one group, and their values (m,)."""
-    first, second = group[edges[0]], group[edges[1]]
-    keep = first == second
+    keep = torch.nonzero(group[edges[0]] == group[edges[1]]).flatten()
     return edges[:, keep], values[keep]
