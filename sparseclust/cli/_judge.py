@@ -46,6 +46,7 @@ def judge(
     trees: int = 800,
     leaves: int = 31,
     learning_rate: float = 0.03,
+    forests: int = 1,
     seed: int = 0,
     batch_size: int = 8,
     device: str = "auto",
@@ -83,11 +84,13 @@ def judge(
     radii
         Around the contact, in voxels, rising: within each of them both fragments are described.
     trees
-        Decision trees of the judge, for each class.
+        Decision trees of each forest.
     leaves
         Leaves of each tree, at most.
     learning_rate
         What part of what each tree says is believed.
+    forests
+        Of so many forests per class the judge is the mean; of several, each learns from half of the pairs.
     seed
         The same seed gives the same judge.
     batch_size
@@ -123,16 +126,20 @@ def judge(
         "trees": trees,
         "leaves": leaves,
         "learning_rate": learning_rate,
+        "forests": forests,
         "seed": seed,
     }
     options = [repr(clusterer), classified, weights, label, batch_size, training]
     identity = _identity(predictor, judged_on, options)
     parts = _Parts(Path(f"{target}.parts"), identity)
 
+    # The first judge only leads the way, so a quarter of the trees is enough.
+    first = training | {"trees": -(-trees // 4), "learning_rate": min(4 * learning_rate, 1.0), "forests": 1}
+
     learned: list[_Found] = []
     held: list[_Found] = []
     # Once with the truth at its side, once on its own way, to learn what to do after a mistake.
-    for follow, way in ((False, "with the truth"), (True, "on its own")):
+    for follow, way, settings in ((False, "with the truth", first), (True, "on its own", training)):
         with progress_bar(total=total, what=way) as bar:
             for found in _collect(predictor, clusterer, sources, parts, follow=follow, bar=bar):
                 checked = found.event % _CHECKED == 0
@@ -144,9 +151,9 @@ def judge(
         [kept], [unseen] = learned, held
         pairs = kept.pairs
         print(f"{way}: {len(pairs.same):,} pairs of fragments so far, {pairs.same.sum():,} of one particle")
-        report = partial(_show, total=trees)
+        report = partial(_show, total=settings["trees"])
         clusterer.judge = train_judge(
-            pairs, classes=classes, radii=radii, weight=kept.weight, report=report, **training
+            pairs, classes=classes, radii=radii, weight=kept.weight, report=report, **settings
         )
     wrong = np.count_nonzero((clusterer.judge(unseen.pairs.rows) >= 0.5) != unseen.pairs.same)
     print(f"of every {_CHECKED}th event, not learned from: {wrong:,} of {len(unseen.event):,} pairs wrong")

@@ -70,6 +70,7 @@ def train_judge(
     trees: int = 800,
     leaves: int = 31,
     learning_rate: float = 0.03,
+    forests: int = 1,
     seed: int = 0,
     report: Callable[[int, float], object] | None = None,
 ) -> FragmentJudge:
@@ -85,13 +86,15 @@ def train_judge(
         How much each pair counts, by default 1: less than others those of events of which there are more than
         their share, so that the judge's probabilities are right.
     trees, leaves : int
-        How many trees each class has, and how many leaves each of them at most.
+        How many trees each forest has, and how many leaves each of them at most.
     learning_rate : float
         What part of what each tree says is believed.
+    forests : int
+        Of so many forests per class the judge is the mean; of several, each learns from half of the pairs.
     seed : int
         The same seed gives the same judge, on the same machine.
     report : callable, optional
-        Called after each tree, with its number, from 0 on for each class, and the mean loss.
+        Called after each tree, with its number, from 0 on for each forest, and the mean loss.
 
     Returns
     -------
@@ -100,7 +103,8 @@ def train_judge(
     Raises
     ------
     ValueError
-        If there is no example of one of the two answers, or weights are no numbers above 0.
+        If there is no example of one of the two answers, weights are no numbers above 0, or there is to be no
+        forest.
 
     Notes
     -----
@@ -131,6 +135,8 @@ def train_judge(
     counts = np.broadcast_to(np.asarray(1.0 if weight is None else weight, np.float64), examples.same.shape)
     if not (np.isfinite(counts).all() and (counts > 0).all()):
         raise ValueError("weight must be finite numbers above 0")
+    if forests < 1:
+        raise ValueError(f"forests must be at least 1, got {forests}")
     counts = counts * np.sqrt(np.minimum(examples.size, _LARGE))
     settings = {
         "objective": "binary",
@@ -151,7 +157,10 @@ def train_judge(
         key = kind if alone else None
         if key not in learned:
             rows = np.flatnonzero(own) if alone else np.arange(len(own))
-            learned[key] = _grow(examples.select(rows), counts[rows], settings, trees, report)
+            learned[key] = []
+            for half in [rows] if forests == 1 else _halves(examples.same, rows, forests, seed):
+                found = _grow(examples.select(half), counts[half], settings, trees, report)
+                learned[key] += [[(f, v if f >= 0 else v / forests, c) for f, v, c in t] for t in found]
         grown += [(kind, nodes) for nodes in learned[key]]
     roots = np.cumsum([0, *(len(nodes) for _, nodes in grown)])
     feature, value, child = (np.array(column) for column in zip(*(n for _, nodes in grown for n in nodes)))
@@ -166,6 +175,16 @@ def train_judge(
         classes=tuple(classes),
         radii=tuple(radii),
     )
+
+
+def _halves(
+    same: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], n: int, seed: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Draw half of ``rows`` so many times, of either answer alike."""
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        of_answers = (rng.permutation(rows[same[rows] == answer]) for answer in (False, True))
+        yield np.sort(np.concatenate([answer[: (len(answer) + 1) // 2] for answer in of_answers]))
 
 
 def _grow(

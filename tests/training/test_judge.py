@@ -81,6 +81,28 @@ def test_what_counts_less_moves_the_answers(examples, judge):
             train_judge(examples, weight=wrong, **kind)
 
 
+def test_several_forests_are_a_mean(examples, judge):
+    kind = {"classes": CLASSES, "radii": (4.0, 10.0), "trees": 20, "leaves": 8}
+    several = train_judge(examples, forests=3, **kind)
+    assert several == train_judge(examples, forests=3, **kind)
+    assert len(several.root) == 3 * len(judge.root)
+    log_odds = []
+    splits = np.split(np.arange(len(several.root)), np.arange(20, len(several.root), 20))
+    for part in range(3):
+        trees = np.concatenate(splits[part::3])
+        value = np.where(several.feature < 0, 3 * several.value, several.value)
+        arrays = several.arrays() | {"value": value, "root": several.root[trees], "kind": several.kind[trees]}
+        p = FragmentJudge(**arrays, width=several.width, classes=CLASSES, radii=(4.0, 10.0))(examples.rows)
+        log_odds.append(np.log(p / (1 - p)))
+        wrong = np.mean((p > 0.5) != examples.same)
+        assert wrong < 0.8 * min(examples.same.mean(), 1 - examples.same.mean())
+    assert not np.array_equal(log_odds[0], log_odds[1])
+    mean = several(examples.rows)
+    np.testing.assert_allclose(np.log(mean / (1 - mean)), np.mean(log_odds, axis=0), atol=1e-4)
+    with pytest.raises(ValueError, match="forests must be at least 1, got 0"):
+        train_judge(examples, forests=0, **kind)
+
+
 def test_trees_report_their_loss(examples):
     told = []
     kind = {"classes": CLASSES, "radii": (4.0, 10.0), "leaves": 8}
