@@ -44,7 +44,8 @@ class FragmentJudge:
     feature : (n,) int16
         Of each node of all trees the column that it looks at; -1 for a leaf.
     value : (n,) float32
-        The largest number of that column that goes to the first child; or what the leaf adds.
+        The largest number of that column, in single precision, that goes to the first child; or what the leaf
+        adds.
     child : (n,) int32
         First child of each node, as a number of a node; the second one is the next. 0 for a leaf.
     root : (t,) int32
@@ -146,7 +147,10 @@ class FragmentJudge:
             )
         log_odds = np.zeros(len(rows))
         kinds = kind_of_rows(rows, len(self.classes))
-        add_leaves(np.ascontiguousarray(rows, np.float64), kinds, *self._walk, log_odds)
+        # As they were learned from; and what differs by a rounding error comes to the same leaf.
+        with np.errstate(over="ignore"):
+            single = np.ascontiguousarray(rows, np.float32)
+        add_leaves(single, kinds, *self._walk, log_odds)
         return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
 
 

@@ -16,6 +16,7 @@ ABREAST = 8
 def add_leaves(rows, kinds, nodes, value, root, depth, splits, out):
     """Add to ``out`` (m,) the value of the leaf to which each of ``rows`` (m, k) comes, in each of its trees.
 
+    ``rows`` are float32, as the limits of the nodes.
     The trees of a row are ``splits[kinds[row]]:splits[kinds[row] + 1]``, and ``depth`` (t,) the number of
     steps to the lowest leaf of each.
     """

@@ -162,18 +162,24 @@ def train_judge(
                 found = _grow(examples.select(half), counts[half], settings, trees, report)
                 learned[key] += [[(f, v if f >= 0 else v / forests, c) for f, v, c in t] for t in found]
         grown += [(kind, nodes) for nodes in learned[key]]
+    return _planted(grown, width=examples.rows.shape[1], classes=tuple(classes), radii=tuple(radii))
+
+
+def _planted(grown: Sequence[tuple[int, _Nodes]], **options: Any) -> FragmentJudge:
+    """Make a judge of trees and the class of each."""
     roots = np.cumsum([0, *(len(nodes) for _, nodes in grown)])
     feature, value, child = (np.array(column) for column in zip(*(n for _, nodes in grown for n in nodes)))
     begin = np.repeat(roots[:-1], np.diff(roots))
+    # Down to single precision: to the nearest could be the next higher number of a column.
+    limit = value.astype(np.float32)
+    lower = np.where(limit > value, np.nextafter(limit, np.float32(-np.inf)), limit)
     return FragmentJudge(
         feature.astype(np.int16),
-        value.astype(np.float32),
+        np.where(feature < 0, limit, lower),
         np.where(feature < 0, 0, child + begin).astype(np.int32),
         roots[:-1].astype(np.int32),
         np.array([kind for kind, _ in grown], np.int16),
-        width=examples.rows.shape[1],
-        classes=tuple(classes),
-        radii=tuple(radii),
+        **options,
     )
 
 
@@ -196,12 +202,17 @@ def _grow(
 ) -> list[_Nodes]:
     """Boost trees; of each, its nodes, the root first."""
     lightgbm = require("lightgbm", extra="train")
-    data = lightgbm.Dataset(examples.rows, examples.same.astype(np.float32), weight=weight / weight.mean())
+    rows = examples.rows.astype(np.float32, copy=False)  # in which a judge compares
+    data = lightgbm.Dataset(rows, examples.same.astype(np.float32), weight=weight / weight.mean())
     watched: dict[str, Any] = {}
     if report is not None:
         watched["valid_sets"] = [data]
         watched["callbacks"] = [lambda state: report(state.iteration, state.evaluation_result_list[0][2])]
     booster = lightgbm.train(dict(settings), data, trees, **watched)
+    return _trees(booster)
+
+
+def _trees(booster: Any) -> list[_Nodes]:
     return [_nodes(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
 
 

@@ -81,6 +81,19 @@ def test_what_counts_less_moves_the_answers(examples, judge):
             train_judge(examples, weight=wrong, **kind)
 
 
+def test_answers_are_those_of_lightgbm(examples, monkeypatch):
+    lightgbm = pytest.importorskip("lightgbm")
+    grown = []
+    train = lightgbm.train
+    monkeypatch.setattr(
+        lightgbm, "train", lambda *args, **kwargs: grown.append(train(*args, **kwargs)) or grown[-1]
+    )
+    judge = train_judge(examples, classes=(), radii=(4.0, 10.0), trees=30, leaves=12)
+    [booster] = grown
+    rows = examples.rows.astype(np.float32)
+    np.testing.assert_allclose(judge(examples.rows), booster.predict(rows), atol=1e-5)
+
+
 def test_several_forests_are_a_mean(examples, judge):
     kind = {"classes": CLASSES, "radii": (4.0, 10.0), "trees": 20, "leaves": 8}
     several = train_judge(examples, forests=3, **kind)
