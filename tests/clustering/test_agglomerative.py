@@ -408,6 +408,20 @@ def test_a_judge_is_the_sum_of_its_leaves(seed):
     assert judge != random_judge(seed, trees=8)
 
 
+@pytest.mark.parametrize("radius", [0.5, 2.0, 7.0, 30.0])
+def test_what_lies_near_is_counted_whatever_the_radii(radius):
+    edges, affinity = np.array([[0], [1]]), np.array([0.5])
+    for x in [*range(-14, 0), *range(2, 16)]:
+        n = 3
+        voxels = _fragments.Voxels(
+            np.array([[0], [1], [x]]), np.ones(n), np.full(n, -1, np.int64), np.zeros(n, np.int64)
+        )
+        graph = _fragments.FragmentGraph(voxels, np.arange(n), edges, affinity, radii=[radius], n_kinds=0)
+        [row] = graph.describe([(0, 1)])
+        near = abs(x - 0.5) <= _fragments.NEAR
+        np.testing.assert_allclose(row[-len(near) :], np.log1p(near.astype(np.float64)))
+
+
 def walk(judge, row, kind):
     """Sum of the leaves of one row, step by step."""
     total = 0.0
