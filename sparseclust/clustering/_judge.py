@@ -122,6 +122,13 @@ class FragmentJudge:
         splits = np.searchsorted(self.kind[order], np.arange(max(len(self.classes), 1) + 1))
         return nodes, self.value, root, steps_to_leaves(inner, self.child)[root], splits
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_walk"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        object.__setattr__(self, "_walk", self._compiled(self.feature >= 0))
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays that make the trees, by name."""
         return {name: getattr(self, name) for name in _TYPES}

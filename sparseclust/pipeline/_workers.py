@@ -1,5 +1,6 @@
 """Processes that cluster one batch while the network is at the next."""
 
+import functools
 import multiprocessing
 import pickle
 from collections.abc import Mapping
@@ -22,20 +23,20 @@ class LabelPool:
     """Worker processes for :func:`label_batch` with one clusterer, one thread each."""
 
     def __init__(self, workers: int, clusterer: Clusterer) -> None:
-        # Fresh processes: a fork would copy locks that threads of the caller hold. Each is given the
-        # clusterer once, for a judge is larger than a batch.
+        # Not for the initializer: whoever starts a process waits until it has read its arguments, and so
+        # until it has imported all it needs.
+        self._clusterer = pickle.dumps(clusterer)
+        # Fresh processes: a fork would copy locks that threads of the caller hold.
         self._pool = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(clusterer,),
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
         )
 
     def submit(self, outputs: Mapping[str, Tensor], batch: Batch, **options: bool) -> "Future[Labelled]":
         """Begin to label a batch, with options of :func:`label_batch`; what is on a GPU is copied."""
         on_host = {name: values.cpu() for name, values in outputs.items()}
         # As bytes: tensors would go through shared memory, of which containers have little.
-        return self._pool.submit(_label, pickle.dumps((on_host, batch.to("cpu"), options)))
+        task = pickle.dumps((on_host, batch.to("cpu"), options))
+        return self._pool.submit(_label, self._clusterer, task)
 
     def result(self, task: "Future[Labelled]") -> Labelled:
         """Wait for the labels; raise BrokenProcessPool if a worker was killed."""
@@ -64,16 +65,18 @@ class LabelPool:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _label(task: bytes) -> Labelled:
+def _label(clusterer: bytes, task: bytes) -> Labelled:
     outputs, batch, options = pickle.loads(task)
-    return label_batch(_own[0], outputs, batch, **options)
+    return label_batch(_loaded(clusterer), outputs, batch, **options)
 
 
-_own: list[Clusterer] = []  # of a worker process: the clusterer that it works with
+@functools.lru_cache(maxsize=1)
+def _loaded(clusterer: bytes) -> Clusterer:
+    found: Clusterer = pickle.loads(clusterer)
+    return found
 
 
-def _begin(clusterer: Clusterer) -> None:
+def _begin() -> None:
     begin_worker()
     torch.set_num_threads(1)
     numba.config.NUMBA_NUM_THREADS = 1
-    _own[:] = [clusterer]

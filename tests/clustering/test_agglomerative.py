@@ -1,5 +1,7 @@
 """Fragments of an affinity graph, joined by a judge."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -420,6 +422,14 @@ def test_what_lies_near_is_counted_whatever_the_radii(radius):
         [row] = graph.describe([(0, 1)])
         near = abs(x - 0.5) <= _fragments.NEAR
         np.testing.assert_allclose(row[-len(near) :], np.log1p(near.astype(np.float64)))
+
+
+def test_a_judge_can_be_sent():
+    judge = random_judge()
+    again = pickle.loads(pickle.dumps(judge))
+    assert again == judge
+    rows = np.random.default_rng(0).uniform(0, 2, (9, judge.width))
+    assert np.array_equal(again(rows), judge(rows))
 
 
 def walk(judge, row, kind):

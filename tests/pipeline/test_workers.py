@@ -17,7 +17,7 @@ from processes import all_end
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import VoxelInputs
 from sparseclust.models import create_model
-from sparseclust.pipeline import Predictor, _workers
+from sparseclust.pipeline import Predictor
 from sparseclust.pipeline._workers import LabelPool
 from sparseclust.testing import random_event
 
@@ -45,10 +45,10 @@ def test_predictions_are_the_same_in_the_same_order(rng):
 
 
 class AtOnce(Executor):
-    """No processes: what would be sent to one is done here, with what a process is given when it begins."""
+    """No processes: what would be sent to one is done here."""
 
-    def __init__(self, workers, *, initargs, **options):
-        _workers._own[:] = initargs
+    def __init__(self, workers, **options):
+        pass
 
     def submit(self, function, *arguments):
         done = Future()
