@@ -179,7 +179,9 @@ def _absorbed(piece: IntArray, edges: IntArray, affinity: FloatArray, min_size: 
     # Two large pieces are never joined, so their edges, of which there are far more, need not be sorted.
     open_edges = np.flatnonzero((first != second) & (small[first] | small[second]))
     order = open_edges[np.argsort(-affinity[open_edges], kind="stable")]
-    return np.asarray(_kernels_edges.absorb_small(piece, size, min_size, first[order], second[order]))
+    ends = np.stack([first[order], second[order]])
+    joins = _kernels_edges.absorbing_edges(piece, size, min_size, ends[0], ends[1])
+    return component_labels(len(size), ends[:, joins])[piece]
 
 
 def contracted(n: int, edges: IntArray, affinity: FloatArray, threshold: Any) -> IntArray:

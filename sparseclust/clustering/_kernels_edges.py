@@ -94,11 +94,11 @@ def among_nearest(coords, first, second, k):
 
 
 @numba.njit(cache=True, nogil=True)
-def absorb_small(piece, size, min_size, first, second):
-    """Take edges between pieces in order, join the two of each while one of them is small, and label rows.
+def absorbing_edges(piece, size, min_size, first, second):
+    """Which edges between pieces join two of them when taken in order: all that leave a small one.
 
-    ``piece`` (n,) counts the pieces from 0 in order of their first rows, as the labels do. ``size`` is of
-    each piece, ``min_size`` (n,) counts for the piece whose first row it is.
+    ``piece`` (n,) counts the pieces from 0 in order of their first rows. ``size`` is of each piece,
+    ``min_size`` (n,) counts for the piece whose first row it is.
     """
     parent, size = np.arange(size.shape[0]), size.copy()
     least, seen = np.empty_like(size), 0
@@ -106,20 +106,14 @@ def absorb_small(piece, size, min_size, first, second):
         if piece[i] == seen:
             least[seen] = min_size[i]
             seen += 1
+    joins = np.zeros(first.shape[0], np.bool_)
     for e in range(first.shape[0]):
         a, b = find(parent, first[e]), find(parent, second[e])
         if a != b and (size[a] < least[a] or size[b] < least[b]):
             unite(parent, a, b)
             size[min(a, b)] = size[a] + size[b]
-    label, seen = np.empty_like(parent), 0
-    for a in range(parent.shape[0]):
-        root = find(parent, a)
-        if root == a:
-            label[a] = seen
-            seen += 1
-        else:
-            label[a] = label[root]
-    return label[piece]
+            joins[e] = True
+    return joins
 
 
 @numba.njit(cache=True, nogil=True)
