@@ -85,8 +85,8 @@ class AffinityGraphClusterer(Parameters):
     -----
     "single": first all edges that reach their threshold join, then the others are taken from the strongest to
     the weakest, equal ones in their given order, and join while one of the pieces at their ends is smaller
-    than ``min_size``. As pieces only grow, no permitted edge is left at the end. Costs a union-find, and a
-    sort of the edges that lead from a small piece to another one.
+    than ``min_size``. With one ``min_size``, as pieces only grow, no permitted edge is left at the end. Costs
+    a union-find, and a sort of the edges that lead from a small piece to another one.
 
     "additive" is greedy additive edge contraction, which looks for the multicut of least cost: one wrong edge
     among many right ones then joins nothing. m log^2 m at most. Probabilities count as at least 1e-6 and at
