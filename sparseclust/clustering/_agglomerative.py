@@ -1,6 +1,7 @@
 """Clusters of an affinity graph whose fragments are joined by what they look like together."""
 
 import dataclasses
+import functools
 import heapq
 import itertools
 import math
@@ -39,6 +40,9 @@ class AgglomerativeClusterer(Parameters):
         semantic class: that of most voxels of a fragment. Of two classes the higher one counts.
     fragment_threshold, min_size : float and int, or mappings
         The fragments are those of an :class:`AffinityGraphClusterer` with this threshold and size.
+    sure : float
+        Pairs of at least this probability, and of at least the threshold, are joined all at once. The lower,
+        the less often the judge is asked; with 1.0 one pair after the other is joined.
 
     Attributes
     ----------
@@ -47,11 +51,11 @@ class AgglomerativeClusterer(Parameters):
 
     Notes
     -----
-    Of all pairs that meet, the most probable one is joined, and the pairs of the new fragment are judged
-    anew, until none reaches its threshold. Of a fragment that meets more than 100 others only those that the
-    join brings or changes, and all of them once it has grown by a tenth. Edges of an affinity below 0.01 are
-    no meeting. A judgement looks at all voxels within the largest radius. For usual events on a CPU all this
-    takes less time than the network.
+    Of all pairs that meet, those that are sure are joined, or if there is none the most probable one; then
+    the pairs of the new fragments are judged anew, until none reaches its threshold. Of a fragment that meets
+    more than 100 others only those that the join brings or changes, and all of them once it has grown by a
+    tenth. Edges of an affinity below 0.01 are no meeting. A judgement looks at all voxels within the largest
+    radius. For usual events on a CPU all this takes less time than the network.
 
     References
     ----------
@@ -77,6 +81,7 @@ class AgglomerativeClusterer(Parameters):
     threshold: float | Mapping[int, float] = 0.5
     fragment_threshold: float | Mapping[int, float] = 0.95
     min_size: int | Mapping[int, int] = 7
+    sure: float = 0.995
     labels_: IntArray = dataclasses.field(init=False, repr=False)
 
     @accepts_tensors
@@ -122,7 +127,7 @@ class AgglomerativeClusterer(Parameters):
             If edges, coordinates or classes are no integers, or affinities no numbers.
         """
         graph = self._fragments(edges, affinity, coords, energy, semantic, event)
-        _join_most_likely(graph, self._answers(graph, semantic))
+        _join_all(graph, *self._answers(graph, semantic))
         self.labels_ = _first_appearance(graph.fragment)
         return self.labels_
 
@@ -143,18 +148,21 @@ class AgglomerativeClusterer(Parameters):
 
         Notes
         -----
-        The joins at a threshold are the first ones at any lower threshold, up to the first that falls short.
+        The joins at a threshold are the first ones at any lower threshold, up to the first that falls short;
+        not, though, at one above :attr:`sure`, which takes a go of its own.
         """
         limits = np.array([check.probability("thresholds", t) for t in np.ravel(np.asarray(thresholds))])
-        graph = self._fragments(edges, affinity, coords, energy, semantic, event)
-        labels = np.empty((len(limits), len(graph.fragment)), np.int64)
-        todo = sorted(range(len(limits)), key=lambda i: -limits[i])
-        joins = _joins(graph, lambda pairs: ask(self.judge, graph.describe(pairs)))
-        for p in itertools.chain(joins, [-math.inf]):
-            while todo and p < limits[todo[0]]:
-                labels[todo.pop(0)] = _first_appearance(graph.fragment)
-            if not todo:
-                break
+        sure = np.maximum(limits, check.probability("sure", self.sure))
+        labels = np.empty((len(limits), len(check.coordinate_rows(on_host(coords)))), np.int64)
+        for level in np.unique(sure).tolist():
+            graph = self._fragments(edges, affinity, coords, energy, semantic, event)
+            todo = sorted(np.flatnonzero(sure == level).tolist(), key=lambda i: -limits[i])
+            joins = _joins(graph, functools.partial(self._ask, graph), level)
+            for p in itertools.chain(joins, [-math.inf]):
+                while todo and p < limits[todo[0]]:
+                    labels[todo.pop(0)] = _first_appearance(graph.fragment)
+                if not todo:
+                    break
         return labels
 
     def examples(
@@ -196,7 +204,7 @@ class AgglomerativeClusterer(Parameters):
         width = row_length(len(self.judge.radii), len(self.judge.classes))
         found = [FragmentPairs(np.zeros((0, width)), np.zeros(0, bool), np.zeros(0, np.int64))]
 
-        own = self._answers(graph, semantic) if follow else None
+        own, sure = self._answers(graph, semantic) if follow else (None, math.inf)
         true_one = _Majority(graph, truth)
 
         def answered(pairs: Sequence[Pair]) -> FloatArray:
@@ -209,27 +217,30 @@ class AgglomerativeClusterer(Parameters):
                 return own(pairs)
             return np.where(right, [graph.strongest(a, b) for a, b in pairs], -math.inf)
 
-        _join_most_likely(graph, answered)
+        _join_all(graph, answered, sure)
         return FragmentPairs.concatenate(found)
+
+    def _ask(self, graph: FragmentGraph, pairs: Sequence[Pair]) -> FloatArray:
+        return ask(self.judge, graph.describe(pairs))
 
     def _answers(
         self, graph: FragmentGraph, semantic: Array | None
-    ) -> Callable[[Sequence[Pair]], FloatArray]:
-        """Make what judges pairs, minus infinity for those that fall short of their threshold."""
+    ) -> tuple[Callable[[Sequence[Pair]], FloatArray], float]:
+        """Make what judges pairs, minus infinity for those short of their threshold, and say what is sure."""
         kinds = None if semantic is None else on_host(semantic)
         kind, classes = check.dense_groups(kinds, len(graph.fragment), name="semantic")
         limit = per_class("threshold", self.threshold, None if kinds is None else classes, check.probability)
         class_of = _Majority(graph, kind)
 
         def answers(pairs: Sequence[Pair]) -> FloatArray:
-            p = ask(self.judge, graph.describe(pairs)).copy()
+            p = self._ask(graph, pairs).copy()
             p[p < limit.min(initial=math.inf)] = -math.inf
             for i in np.flatnonzero((p >= 0) & (p < limit.max(initial=0.0))).tolist():
                 if p[i] < max(limit[class_of(a)] for a in pairs[i]):
                     p[i] = -math.inf
             return p
 
-        return answers
+        return answers, max(check.probability("sure", self.sure), limit.max(initial=0.0))
 
     def _fragments(
         self,
@@ -267,8 +278,10 @@ class AgglomerativeClusterer(Parameters):
         )
 
 
-def _joins(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray]) -> Iterator[float]:
-    """Join the most probable pair and judge the pairs of the new fragment, again and again.
+def _joins(
+    graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray], sure: float
+) -> Iterator[float]:
+    """Join all pairs that are sure, else the most probable one, judge those of the new fragments, and so on.
 
     Yields the probability of each pair before it is joined; pairs of minus infinity never are. Where a
     fragment meets very many, the pairs that a join leaves as they are wait until it has grown: else the
@@ -277,38 +290,46 @@ def _joins(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray])
     heap: list[tuple[float, int, int]] = []
     current: dict[Pair, float] = {}
     judged_at: dict[int, int] = {}
-
-    def add(pairs: Sequence[Pair]) -> None:
-        for (a, b), p in zip(pairs, judged(pairs).tolist() if pairs else ()):
-            if p > -math.inf:
-                current[a, b] = p
-                heapq.heappush(heap, (-p, a, b))
-
-    add(graph.pairs())
-    while heap:
+    due = dict.fromkeys(graph.pairs())
+    while due or heap:
+        if due and not (heap and -heap[0][0] >= sure):
+            pairs = [(a, b) for a, b in due if b in graph.meetings.get(a, ())]  # none that was joined since
+            due.clear()
+            for pair, p in zip(pairs, judged(pairs).tolist() if pairs else ()):
+                if p > -math.inf:
+                    current[pair] = p
+                    heapq.heappush(heap, (-p, *pair))
+            continue
         p, a, b = heapq.heappop(heap)
         if current.get((a, b)) != -p:
             continue  # one of them has changed since
         yield -p
         larger, smaller = graph.larger_first(a, b)
-        for other in graph.meetings[smaller]:
-            current.pop((min(smaller, other), max(smaller, other)), None)
-        new = [other for other in graph.meetings[smaller] if other != larger]
+        theirs = {other: current.pop(_pair(smaller, other), -math.inf) for other in graph.meetings[smaller]}
+        del theirs[larger]
         graph.join(larger, smaller)
         others: Iterable[int] = graph.meetings[larger]
         if len(graph.meetings[larger]) > _MANY and graph.size(larger) < _GROWN * judged_at.get(larger, 0):
-            others = new
+            others = theirs
         else:
             judged_at[larger] = graph.size(larger)
-        again = [(min(larger, other), max(larger, other)) for other in others]
-        for pair in again:
-            current.pop(pair, None)
-        add(again)
+        for other in others:
+            pair = _pair(larger, other)
+            before = max(current.pop(pair, -math.inf), theirs.get(other, -math.inf))
+            if before < sure:
+                due[pair] = None
+            else:  # it stands, whatever else was joined
+                current[pair] = before
+                heapq.heappush(heap, (-before, *pair))
 
 
-def _join_most_likely(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray]) -> None:
-    for _ in _joins(graph, judged):
+def _join_all(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray], sure: float) -> None:
+    for _ in _joins(graph, judged, sure):
         pass
+
+
+def _pair(a: int, b: int) -> Pair:
+    return (a, b) if a < b else (b, a)
 
 
 class _Majority:

@@ -74,8 +74,11 @@ class FragmentGraph:
         order = stable_order(fragment)
         self._size = np.bincount(fragment, minlength=n)
         # In parts, for it is rarely asked which these are.
-        self._rows = {a: [rows] for a, rows in enumerate(np.split(order, np.cumsum(self._size)[:-1]))}
+        splits = itertools.pairwise([0, *np.cumsum(self._size).tolist()])
+        self._rows = {a: [order[begin:end]] for a, (begin, end) in enumerate(splits)}
         self._energy = np.bincount(fragment, weights=voxels.energy, minlength=n)
+        # What orders two of them, and cheap to look at one by one.
+        self._rank = list(zip(self._size.tolist(), self._energy.tolist(), range(0, -n, -1)))
         self._squares = np.bincount(fragment, weights=np.square(voxels.energy), minlength=n)
         known = voxels.kind >= 0
         votes = fragment[known] * n_kinds + voxels.kind[known]
@@ -90,7 +93,8 @@ class FragmentGraph:
 
     def size(self, a: int) -> int:
         """Return the number of voxels of a fragment."""
-        return int(self._size[a])
+        size: int = self._rank[a][0]
+        return size
 
     def rows(self, a: int) -> IntArray:
         """Voxels of a fragment."""
@@ -102,16 +106,15 @@ class FragmentGraph:
         """Return the largest affinity of the edges between two fragments that meet."""
         return float(self._affinity[self.meetings[a][b]].max())
 
-    def describe(self, pairs: Iterable[Pair]) -> FloatArray:
+    def describe(self, pairs: Sequence[Pair]) -> FloatArray:
         """One row per pair, the larger fragment first, so that the order of a pair does not matter."""
-        sorted_pairs = [self.larger_first(*pair) for pair in pairs]
-        between = [self.meetings[a][b] for a, b in sorted_pairs]
+        ends = np.array([self.larger_first(*pair) for pair in pairs], np.int64).reshape(-1, 2)
+        between = [self.meetings[a][b] for a, b in pairs]
         splits = np.cumsum([0, *map(len, between)])
         chosen = np.concatenate(between) if between else np.zeros(0, np.int64)
         v, n_kinds = self._voxels, self._votes.shape[1]
-        out = np.empty((len(sorted_pairs), row_length(len(self._radii), n_kinds)))
+        out = np.empty((len(ends), row_length(len(self._radii), n_kinds)))
         wholes = 2 * (PER_WHOLE + n_kinds)
-        ends = np.array(sorted_pairs, np.int64).reshape(-1, 2)
         out[:, :wholes] = self._wholes(ends.ravel()).reshape(-1, wholes)
         _kernels_fragments.describe_pairs(
             self._places,
@@ -136,6 +139,7 @@ class FragmentGraph:
         self._rows[a] += self._rows.pop(b)
         self._size[a] += self._size[b]
         self._energy[a] += self._energy[b]
+        self._rank[a] = int(self._size[a]), float(self._energy[a]), -a
         self._squares[a] += self._squares[b]
         self._votes[a] += self._votes[b]
         mine = self.meetings[a]
@@ -148,8 +152,7 @@ class FragmentGraph:
 
     def larger_first(self, a: int, b: int) -> Pair:
         """Order two fragments by voxels, then energy, then number."""
-        first, second = ((self.size(c), self._energy[c], -c) for c in (a, b))
-        return (a, b) if first > second else (b, a)
+        return (a, b) if self._rank[a] > self._rank[b] else (b, a)
 
     def _wholes(self, numbers: IntArray) -> FloatArray:
         size, energy = self._size[numbers], self._energy[numbers]

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,8 +125,8 @@ def test_descriptions_equal_the_reference(seed, ndim):
     np.testing.assert_allclose(seen[0], expected, atol=1e-7)
 
 
-def slowly(e, judge, threshold):
-    """Judge all pairs, join the best one, begin anew."""
+def slowly(e, judge, threshold, sure):
+    """Judge all pairs, join those that are sure or else the best one, begin anew."""
     fragment = AffinityGraphClusterer(threshold=0.7, min_size=2).fit_predict(
         e["edges"], e["affinity"], n=len(e["coords"])
     )
@@ -135,26 +136,53 @@ def slowly(e, judge, threshold):
         p = judge(rows) if pairs else np.zeros(0)
         if not len(p) or p.max() < threshold:
             return fragment
-        a, b = pairs[p.argmax()][0]
-        fragment = np.unique(np.where(fragment == b, a, fragment), return_inverse=True)[1]
+        joined = [a_b for (a_b, _, _), q in zip(pairs, p) if q >= min(p.max(), max(sure, threshold))]
+        of = connected(joined, fragment.max() + 1)
+        fragment = np.unique(of[fragment], return_inverse=True)[1]
 
 
+def connected(pairs, n):
+    pairs = np.array(pairs).T
+    return scipy.sparse.csgraph.connected_components(
+        scipy.sparse.coo_array((np.ones(pairs.shape[1]), pairs), shape=(n, n)), directed=False
+    )[1]
+
+
+@pytest.mark.parametrize("sure", [0.0, 0.6, 0.8, 1.0])
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
-@pytest.mark.parametrize("seed", range(6))
-def test_joins_equal_the_reference(seed, threshold):
+@pytest.mark.parametrize("seed", range(3))
+def test_joins_equal_the_reference(seed, threshold, sure):
     e = event(seed)
     judge = random_judge(seed)
-    labels = clusterer(judge=judge, threshold=threshold).fit_predict(**e)
-    assert same(labels, slowly(e, judge, threshold))
+    labels = clusterer(judge=judge, threshold=threshold, sure=sure).fit_predict(**e)
+    assert same(labels, slowly(e, judge, threshold, sure))
 
 
+@pytest.mark.parametrize(("sure", "asked"), [(0.8, [11]), (0.9, [11]), (1.0, [11, *[1] * 10])])
+def test_of_pairs_that_are_sure_the_judge_is_asked_once(sure, asked):
+    calls = []
+
+    class Noting(Stand):
+        def __call__(self, rows):
+            calls.append(len(rows))
+            return np.full(len(rows), 0.9)
+
+    line = {"coords": np.arange(12)[:, None], "energy": np.ones(12), "semantic": np.zeros(12, int)}
+    edges = np.array([np.arange(11), np.arange(1, 12)])
+    one = clusterer(judge=Noting(), sure=sure, min_size=1).fit_predict(edges, np.full(11, 0.5), **line)
+    assert not one.any()
+    assert calls == asked
+
+
+@pytest.mark.parametrize("sure", [0.0, 0.5, 0.995])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_scan_labels_as_each_threshold_does(seed):
+def test_a_scan_labels_as_each_threshold_does(seed, sure):
     e = event(seed)
     thresholds = [0.9, 0.0, 0.4, 0.4, 0.65, 1.0]
-    found = clusterer().scan(e["edges"], e["affinity"], thresholds, **rest(e))
+    found = clusterer(sure=sure).scan(e["edges"], e["affinity"], thresholds, **rest(e))
     for threshold, labels in zip(thresholds, found):
-        assert np.array_equal(labels, clusterer(threshold=threshold).fit_predict(**e))
+        assert np.array_equal(labels, clusterer(threshold=threshold, sure=sure).fit_predict(**e))
+    assert clusterer(sure=sure).scan(e["edges"], e["affinity"], [], **rest(e)).shape == (0, len(labels))
 
 
 def rest(e):
@@ -329,6 +357,7 @@ def test_wrong_input_is_told(change, message):
     ("options", "message"),
     [
         ({"threshold": 1.5}, "threshold must lie between 0 and 1"),
+        ({"sure": -0.5}, "sure must lie between 0 and 1"),
         ({"judge": Stand(column=slice(0, 2))}, "the judge must give .* one per pair"),
     ],
 )
