@@ -2,7 +2,7 @@
 #
 #   make demo                 simulate, predict, score and draw: demo/report.html
 #   make demo DATA=file.h5    the same, on your own file
-#   make test                 the tests (two or three minutes on two cores)
+#   make test                 the tests (six minutes on two cores)
 #   make check                style, types, architecture
 #   make docs                 the pages: docs/_build/html/index.html
 #   make release-check        wheel and source archive, built, installed elsewhere and used there

@@ -11,7 +11,7 @@ from sparseclust.cli._report import write_comparison
 from sparseclust.cli._simulate import simulate
 from sparseclust.cli._tables import HEADERS, WEIGHTING, comparison_rows, format_table
 from sparseclust.cli._train import train as train_network
-from sparseclust.clustering import GaussianKernelClusterer
+from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import Event, open_events
 from sparseclust.models import BranchedNet, create_model
 from sparseclust.pipeline import Prediction, Predictor
@@ -145,7 +145,8 @@ def _scores(trained: Predictor, predictions: Sequence[Prediction], seed: int) ->
     """Score the trained network, its embeddings alone where it has any, an untrained network, and DBSCAN."""
     events = [p.event for p in predictions]
     inputs = trained.inputs
-    others = {"untrained": Predictor(_untrained(trained, seed), trained.clusterer, inputs=inputs)}
+    # Without the judge, which has learned too: from geometry alone it joins a good part.
+    others = {"untrained": Predictor(_untrained(trained, seed), AffinityGraphClusterer(), inputs=inputs)}
     if _has_embeddings(trained):
         embeddings = GaussianKernelClusterer(seed_threshold=0.5, leftover="nearest")
         others = {"embeddings alone": Predictor(trained.model, embeddings, inputs=inputs), **others}
