@@ -2,10 +2,9 @@
 
 import dataclasses
 import functools
-import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,10 @@ from sparseclust.clustering import _validate as check
 from sparseclust.clustering._affinity import AffinityGraphClusterer
 from sparseclust.clustering._dispatch import Array, accepts_tensors, on_host
 from sparseclust.clustering._fragments import FragmentGraph, Pair, Voxels, row_length
+from sparseclust.clustering._joins import join_all, joins
 from sparseclust.clustering._judge import FragmentPairs, Judge, ask
 from sparseclust.clustering._parameters import Parameters, per_class
 from sparseclust.clustering._validate import FloatArray, IntArray
-
-# So many meetings of a fragment are judged anew whenever it changes; more of them when it has grown so much.
-_MANY = 100
-_GROWN = 1.1
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -127,7 +123,7 @@ class AgglomerativeClusterer(Parameters):
             If edges, coordinates or classes are no integers, or affinities no numbers.
         """
         graph = self._fragments(edges, affinity, coords, energy, semantic, event)
-        _join_all(graph, *self._answers(graph, semantic))
+        join_all(graph, *self._answers(graph, semantic))
         self.labels_ = _first_appearance(graph.fragment)
         return self.labels_
 
@@ -157,8 +153,8 @@ class AgglomerativeClusterer(Parameters):
         for level in np.unique(sure).tolist():
             graph = self._fragments(edges, affinity, coords, energy, semantic, event)
             todo = sorted(np.flatnonzero(sure == level).tolist(), key=lambda i: -limits[i])
-            joins = _joins(graph, functools.partial(self._ask, graph), level)
-            for p in itertools.chain(joins, [-math.inf]):
+            found = joins(graph, functools.partial(self._ask, graph), level)
+            for p in itertools.chain(found, [-math.inf]):
                 while todo and p < limits[todo[0]]:
                     labels[todo.pop(0)] = _first_appearance(graph.fragment)
                 if not todo:
@@ -217,7 +213,7 @@ class AgglomerativeClusterer(Parameters):
                 return own(pairs)
             return np.where(right, [graph.strongest(a, b) for a, b in pairs], -math.inf)
 
-        _join_all(graph, answered, sure)
+        join_all(graph, answered, sure)
         return FragmentPairs.concatenate(found)
 
     def _ask(self, graph: FragmentGraph, pairs: Sequence[Pair]) -> FloatArray:
@@ -276,60 +272,6 @@ class AgglomerativeClusterer(Parameters):
             radii=check.radii("radii", self.judge.radii),
             n_kinds=len(self.judge.classes),
         )
-
-
-def _joins(
-    graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray], sure: float
-) -> Iterator[float]:
-    """Join all pairs that are sure, else the most probable one, judge those of the new fragments, and so on.
-
-    Yields the probability of each pair before it is joined; pairs of minus infinity never are. Where a
-    fragment meets very many, the pairs that a join leaves as they are wait until it has grown: else the
-    judgements would grow with the square of the fragments.
-    """
-    heap: list[tuple[float, int, int]] = []
-    current: dict[Pair, float] = {}
-    judged_at: dict[int, int] = {}
-    due = dict.fromkeys(graph.pairs())
-    while due or heap:
-        if due and not (heap and -heap[0][0] >= sure):
-            pairs = [(a, b) for a, b in due if b in graph.meetings.get(a, ())]  # none that was joined since
-            due.clear()
-            for pair, p in zip(pairs, judged(pairs).tolist() if pairs else ()):
-                if p > -math.inf:
-                    current[pair] = p
-                    heapq.heappush(heap, (-p, *pair))
-            continue
-        p, a, b = heapq.heappop(heap)
-        if current.get((a, b)) != -p:
-            continue  # one of them has changed since
-        yield -p
-        larger, smaller = graph.larger_first(a, b)
-        theirs = {other: current.pop(_pair(smaller, other), -math.inf) for other in graph.meetings[smaller]}
-        del theirs[larger]
-        graph.join(larger, smaller)
-        others: Iterable[int] = graph.meetings[larger]
-        if len(graph.meetings[larger]) > _MANY and graph.size(larger) < _GROWN * judged_at.get(larger, 0):
-            others = theirs
-        else:
-            judged_at[larger] = graph.size(larger)
-        for other in others:
-            pair = _pair(larger, other)
-            before = max(current.pop(pair, -math.inf), theirs.get(other, -math.inf))
-            if before < sure:
-                due[pair] = None
-            else:  # it stands, whatever else was joined
-                current[pair] = before
-                heapq.heappush(heap, (-before, *pair))
-
-
-def _join_all(graph: FragmentGraph, judged: Callable[[Sequence[Pair]], FloatArray], sure: float) -> None:
-    for _ in _joins(graph, judged, sure):
-        pass
-
-
-def _pair(a: int, b: int) -> Pair:
-    return (a, b) if a < b else (b, a)
 
 
 class _Majority:
