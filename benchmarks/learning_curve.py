@@ -1,9 +1,9 @@
 """How good judges of fragments get that learn from more and more simulated events, beside the one in the box.
 
-All learn from the edges of one network, with the settings of `sparseclust judge`, from pairs of fragments that
-meet on the way of the judge in the box. Scored are other simulated events of the usual mix, each judge with the
-thresholds of the model: ARI, mean over the events that hold the class, and in brackets its difference from that
-of the judge that learned from most, with the error of that difference.
+All learn from the edges of one network, with the settings of `sparseclust judge`, from pairs of fragments
+that meet on the way of the judge in the box. Scored are other simulated events of the usual mix, each
+judge with the thresholds of the model: ARI, mean over the events that hold the class, and in brackets its
+difference from that of the judge that learned from most, with the error of that difference.
 
 Run: python benchmarks/learning_curve.py [--events 500 1000 2000 4000] [--unseen 1000] [--model spice-small]
 """
