@@ -69,6 +69,19 @@ def stable_order(keys: IntArray) -> IntArray:
     return np.argsort(narrow, kind="stable")
 
 
+def dense_ids(values: npt.NDArray[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
+    """Integers (n,) as indices into the sorted distinct ones, and those."""
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    if len(values) and high - low < 4 * len(values) and high < 2**63:
+        # Those that lie close together are marked in a table, in a fraction of the time that sorting takes.
+        offset = values.astype(np.int64) - low
+        occurs = np.zeros(high - low + 1, bool)
+        occurs[offset] = True
+        return (np.cumsum(occurs) - 1)[offset], (np.flatnonzero(occurs) + low).astype(values.dtype)
+    ids, index = np.unique(values, return_inverse=True)
+    return index.astype(np.int64).reshape(len(values)), ids
+
+
 def shifted_pairs(
     keys: IntArray, deltas: IntArray, *, mirror: bool = False
 ) -> tuple[IntArray, IntArray, IntArray]:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sparseclust._voxels import dense_ids
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -86,16 +88,7 @@ def dense_groups(group: Any, n: int, *, name: str = "group") -> tuple[IntArray, 
     """Group ids (n,) as indices into the sorted distinct ids, and those ids; ``None`` puts all in one."""
     if group is None:
         return np.zeros(n, np.int64), np.zeros(min(n, 1), np.int64)
-    array = integer_rows(name, group, n)
-    low, high = (int(array.min()), int(array.max())) if n else (0, 0)
-    if n and high - low < 4 * n and high < 2**63:
-        # Ids that lie close together are marked in a table, in a fraction of the time that sorting takes.
-        offset = array.astype(np.int64) - low
-        occurs = np.zeros(high - low + 1, bool)
-        occurs[offset] = True
-        return (np.cumsum(occurs) - 1)[offset], (np.flatnonzero(occurs) + low).astype(array.dtype)
-    ids, index = np.unique(array, return_inverse=True)
-    return index.astype(np.int64).reshape(n), ids
+    return dense_ids(integer_rows(name, group, n))
 
 
 def edge_rows(edges: Any, n: int) -> IntArray:
@@ -105,8 +98,8 @@ def edge_rows(edges: Any, n: int) -> IntArray:
         raise ValueError(f"edges must have shape (2, m), one column per edge, got {array.shape}")
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"edges must be integers, got dtype {array.dtype}")
-    outside = ((array < 0) | (array >= n)).any(axis=0)
-    if outside.any():
+    if array.size and (array.min() < 0 or array.max() >= n):
+        outside = ((array < 0) | (array >= n)).any(axis=0)
         at = int(np.flatnonzero(outside)[0])
         raise ValueError(
             f"edges must join rows 0 to {n - 1}: {int(outside.sum())} edges do not, "

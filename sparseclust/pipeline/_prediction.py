@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseclust._voxels import stable_order
+from sparseclust._voxels import dense_ids, stable_order
 from sparseclust.data import Event, coalesce_event
 from sparseclust.pipeline._assemble import Labelled
 
@@ -95,8 +95,8 @@ class Seen:
 
     def expand_labels(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Likewise for labels: -1 elsewhere, numbered from 0 within the event."""
-        values, renumbered = np.unique(labels, return_inverse=True)
-        renumbered = renumbered - int(np.count_nonzero(values < 0))
+        renumbered, values = dense_ids(labels)
+        renumbered -= int(np.count_nonzero(values < 0))
         out = np.full(len(self.original), -1, np.int64)
         out[self.rows] = renumbered[self.inverse]
         return out
@@ -153,4 +153,4 @@ def _graphs(labelled: Labelled, splits: npt.NDArray[np.int64]) -> Iterator[tuple
     number = np.repeat(np.arange(len(splits) - 1), np.diff(splits))[labelled.edges[0]]
     order = stable_order(number)
     for part in np.split(order, np.searchsorted(number[order], np.arange(1, len(splits) - 1))):
-        yield labelled.edges[:, part], labelled.affinity[part]
+        yield labelled.edges.take(part, axis=1), labelled.affinity[part]  # twice as fast as edges[:, part]
