@@ -1,6 +1,6 @@
 """How well a classifier of voxels finds the semantic classes: accuracy, and intersection over union of each.
 
-Run: python benchmarks/classify_voxels.py FILE... [--model semantic-small] [--events 100] [--min-size N]
+Run: python benchmarks/classify_voxels.py FILE... [--model semantic-small] [--events 100] [--min-size N] [--views N]
 """
 
 import argparse
@@ -18,8 +18,11 @@ def main() -> None:
     parser.add_argument("--model", default="semantic-small", help="default: semantic-small")
     parser.add_argument("--events", type=int, default=100, help="of each file (default: 100)")
     parser.add_argument("--min-size", type=int, help="smooth smaller specks; 1: none (default: the model's)")
+    parser.add_argument("--views", type=int, default=1, help="symmetries to average over (default: 1)")
     options = parser.parse_args()
-    classifier = SemanticClassifier.from_pretrained(options.model, min_size=options.min_size)
+    classifier = SemanticClassifier.from_pretrained(
+        options.model, min_size=options.min_size, views=options.views
+    )
     k = len(SemanticClass)
     for file in options.files:
         counts = np.zeros((k, k), np.int64)

@@ -20,6 +20,7 @@ def classify(
     shard: str = "1/1",
     batch_size: int = 8,
     device: str = "auto",
+    views: int = 1,
     label: Literal["fragment", "group", "interaction"] = "fragment",
     overwrite: bool = False,
 ) -> None:
@@ -43,6 +44,8 @@ def classify(
         Events per forward pass.
     device
         cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.
+    views
+        Average over as many symmetries of the volume (up to 48): fewer errors, and the network runs as often.
     label
         Which column of a PILArNet file is the true instance: fragment, group or interaction.
     overwrite
@@ -51,7 +54,7 @@ def classify(
     works = list_work(files, output, suffix=".class.h5", model=model)
     part = parse_shard(shard, os.environ)
     classifier = SemanticClassifier.from_pretrained(
-        model, min_size=min_size, batch_size=batch_size, device=find_device(device)
+        model, min_size=min_size, batch_size=batch_size, views=views, device=find_device(device)
     )
     do_all(
         works[part.number - 1 :: part.total],

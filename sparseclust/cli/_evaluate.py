@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from sparseclust.cli._predict import find_device
+from sparseclust.cli._predict import find_classifier, find_device
 from sparseclust.cli._progress import progress
 from sparseclust.cli._report import event_scores, write_comparison
 from sparseclust.cli._tables import (
@@ -19,7 +19,7 @@ from sparseclust.cli._tables import (
     particle_rows,
 )
 from sparseclust.data import Event, open_events
-from sparseclust.pipeline import Prediction, Predictor, SemanticClassifier
+from sparseclust.pipeline import Prediction, Predictor
 from sparseclust.training import evaluate as evaluate_predictions
 
 
@@ -36,6 +36,7 @@ def evaluate(
     label: Literal["fragment", "group", "interaction"] = "fragment",
     refine: bool | None = None,
     views: int = 1,
+    semantic_views: int = 1,
     across_classes: Literal["never", "classified", "always"] | None = None,
 ) -> None:
     """Score predictions against the truth, per class, beside DBSCAN and the published network.
@@ -67,6 +68,8 @@ def evaluate(
     views
         Average the scores of edges over as many symmetries of the volume (up to 48): a little better, and the
         network runs as often.
+    semantic_views
+        Likewise for the classifier: fewer wrong classes.
     across_classes
         Whether particles may have voxels of several classes: never, where a classifier gave them, or always;
         by default as the model was saved.
@@ -92,10 +95,11 @@ def evaluate(
             raise ValueError(
                 f"--{name} changes how a model labels, and needs --model; predictions have their labels"
             )
-    if semantic is not None:
-        if predictor is None:
-            raise ValueError("--semantic needs --model: predictions have their labels")
-        predictor.classifier = SemanticClassifier.from_pretrained(semantic, device=find_device(device))
+    if predictor is None and semantic is not None:
+        raise ValueError("--semantic needs --model: predictions have their labels")
+    classifier = find_classifier(semantic, semantic_views, device)
+    if predictor is not None:
+        predictor.classifier = classifier
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     for name in files:

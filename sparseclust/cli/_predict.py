@@ -27,6 +27,7 @@ def predict(
     label: Literal["fragment", "group", "interaction"] = "fragment",
     refine: bool | None = None,
     views: int = 1,
+    semantic_views: int = 1,
     across_classes: Literal["never", "classified", "always"] | None = None,
     embeddings: bool = False,
     overwrite: bool = False,
@@ -65,6 +66,8 @@ def predict(
     views
         Average the scores of edges over as many symmetries of the volume (up to 48): a little better, and the
         network runs as often.
+    semantic_views
+        Likewise for the classifier: fewer wrong classes.
     across_classes
         Whether particles may have voxels of several classes: never, where a classifier gave them, or always;
         by default as the model was saved.
@@ -83,8 +86,7 @@ def predict(
         views=views,
         across_classes=across_classes,
     )
-    if semantic is not None:
-        predictor.classifier = SemanticClassifier.from_pretrained(semantic, device=find_device(device))
+    predictor.classifier = find_classifier(semantic, semantic_views, device)
     if tile is not None:
         for network in (predictor, predictor.classifier):
             if network is not None:
@@ -98,6 +100,15 @@ def predict(
         label=label,
         spatial_size=predictor.inputs.spatial_size,
     )
+
+
+def find_classifier(path: Path | None, views: int, device: str) -> SemanticClassifier | None:
+    """Read the classifier of ``--semantic``, if there is one."""
+    if path is None:
+        if views != 1:
+            raise ValueError("--semantic_views changes how a classifier works, and needs --semantic")
+        return None
+    return SemanticClassifier.from_pretrained(path, views=views, device=find_device(device))
 
 
 def find_device(name: str) -> torch.device:

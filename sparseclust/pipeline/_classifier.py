@@ -10,11 +10,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from sparseclust.data import Event, VoxelInputs, coalesce_event, collate_events
 from sparseclust.pipeline._assemble import evaluating
 from sparseclust.pipeline._model_file import build_model, describe_model, read_model, write_model
 from sparseclust.pipeline._smooth import smooth_classes
+from sparseclust.pipeline._views import other_views
 
 
 class SemanticClassifier:
@@ -31,13 +33,16 @@ class SemanticClassifier:
         Connected voxels of one predicted class that are fewer take the class of what they touch; 1: none do.
     batch_size : int
         Events per forward pass.
+    views : int
+        Average the logits over as many symmetries of the volume: fewer errors, and the network runs as often.
     device : torch.device or str, optional
         Where to run; by default wherever the model is.
 
     Raises
     ------
     ValueError
-        If ``inputs`` hold the semantic class already, or ``batch_size`` or ``min_size`` is not positive.
+        If ``inputs`` hold the semantic class already, or ``batch_size``, ``min_size`` or ``views`` is not
+        positive.
 
     Examples
     --------
@@ -60,17 +65,19 @@ class SemanticClassifier:
         inputs: VoxelInputs,
         min_size: int = 1,
         batch_size: int = 8,
+        views: int = 1,
         device: torch.device | str | None = None,
     ) -> None:
         if inputs.n_classes:
             raise ValueError("a classifier cannot have the semantic class among its inputs: n_classes=0")
-        for name, value in (("batch_size", batch_size), ("min_size", min_size)):
+        for name, value in (("batch_size", batch_size), ("min_size", min_size), ("views", views)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.model = model if device is None else model.to(device)
         self.inputs = inputs
         self.min_size = min_size
         self.batch_size = batch_size
+        self.views = views
 
     @property
     def device(self) -> torch.device:
@@ -87,16 +94,26 @@ class SemanticClassifier:
             yield from self.classify_batch(batch)
 
     def classify_batch(self, events: Sequence[Event]) -> list[Event]:
-        """Classify events in one forward pass."""
+        """Classify events in one forward pass, or in one per view."""
+        if not events:
+            return []
         merged = [coalesce_event(event) for event in events]
-        batch = collate_events([event for event, _ in merged], inputs=self.inputs).to(self.device)
+        seen = [event for event, _ in merged]
         with evaluating(self.model), torch.inference_mode():
-            found = self.model(batch.tensor)["semantic"].float().softmax(dim=1).cpu().numpy()
-        splits = np.cumsum([len(event) for event, _ in merged])[:-1]
+            logits = self._logits(seen)
+            for view in other_views(seen, self.views, size=self.inputs.spatial_size):
+                logits = logits + self._logits(view)
+            found = (logits / self.views).softmax(dim=1).cpu().numpy()
+        splits = np.cumsum([len(event) for event in seen])[:-1]
         return [
             _with_classes(event, smooth_classes(one.coords, likely, min_size=self.min_size)[inverse])
             for event, (one, inverse), likely in zip(events, merged, np.split(found, splits))
         ]
+
+    def _logits(self, events: Sequence[Event]) -> Tensor:
+        batch = collate_events(events, inputs=self.inputs).to(self.device)
+        logits: Tensor = self.model(batch.tensor)["semantic"]
+        return logits.float()
 
     def save(self, path: str | os.PathLike[str], *, bits: int = 32, **info: Any) -> None:
         """Write network, input scaling and ``min_size`` into one file; see :meth:`Predictor.save`."""
@@ -115,6 +132,7 @@ class SemanticClassifier:
         model: torch.nn.Module | None = None,
         min_size: int | None = None,
         batch_size: int = 8,
+        views: int = 1,
         device: torch.device | str | None = None,
     ) -> Self:
         """Read a file that :meth:`save` wrote, or take a classifier that comes with the library.
@@ -131,6 +149,7 @@ class SemanticClassifier:
             inputs=inputs,
             min_size=content.get("min_size", 1) if min_size is None else min_size,
             batch_size=batch_size,
+            views=views,
             device=device,
         )
 

@@ -222,7 +222,11 @@ def fingerprint(model: Predictor | SemanticClassifier) -> str:
 
 
 def _settings(classifier: SemanticClassifier) -> dict[str, Any]:
-    return {"inputs": asdict(classifier.inputs), "min_size": classifier.min_size}
+    return {
+        "inputs": asdict(classifier.inputs),
+        "min_size": classifier.min_size,
+        "views": classifier.views,
+    }
 
 
 def _digest(settings: Mapping[str, Any], models: Sequence[torch.nn.Module]) -> str:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: affinities averaged over symmetries of the volume."""
+"""Test-time augmentation: what a network says, averaged over symmetries of the volume."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -171,6 +171,8 @@ def test_across_predicted_classes(events, tmp_path, capsys):
         told.append(capsys.readouterr().out)
     assert "Whole events" in told[0]
     assert told[0] == told[2] != told[1]
+    assert main([*evaluate, "--semantic_views", "2"]) == 0
+    assert capsys.readouterr().out != told[0]
     predict = ["predict", str(events), "--model", str(model), "--semantic", classifier[1]]
     assert main([*predict, "--output", str(tmp_path / "pred"), "--across_classes", "always"]) == 0
     capsys.readouterr()
@@ -178,6 +180,9 @@ def test_across_predicted_classes(events, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[1:] == told[0].splitlines()[1:]  # DBSCAN's too
     assert main([*predict, "--output", str(tmp_path / "pred"), "--across_classes", "never"]) == 2
     assert "predictions of other model" in capsys.readouterr().err
+    for command in ("predict", "evaluate"):
+        assert main([command, str(events), "--model", str(model), "--semantic_views", "2"]) == 2
+        assert "--semantic_views changes how a classifier works" in capsys.readouterr().err
     for network in ("semantic_unet", "spice"):
         refused = ["--network.name", network, "--across_classes", "true", "--max_steps", "1"]
         assert _train(events, tmp_path / "refused", *refused) == 2

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
-from sparseclust.data import Event, EventStore, VoxelInputs, write_events
+from sparseclust.data import (
+    Event,
+    EventStore,
+    VoxelInputs,
+    coalesce_event,
+    collate_events,
+    write_events,
+)
 from sparseclust.models import edge_unet, semantic_unet
 from sparseclust.pipeline import (
     Predictor,
@@ -14,8 +21,11 @@ from sparseclust.pipeline import (
     predict_file,
     write_predictions,
 )
+from sparseclust.pipeline._assemble import evaluating
 from sparseclust.pipeline._prediction import majority
 from sparseclust.pipeline._smooth import smooth_classes
+from sparseclust.pipeline._views import symmetries, turned
+from sparseclust.testing import random_event
 
 SIZE = 16
 
@@ -31,6 +41,18 @@ def predictor():
     torch.manual_seed(4)
     network = edge_unet(8, base_channels=4, depth=2, reps=1)
     return Predictor(network, AffinityGraphClusterer(min_size=1), inputs=VoxelInputs(SIZE, n_classes=4))
+
+
+class Centred(torch.nn.Module):
+    """A network without training is for one class everywhere; this one is for all of them."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        logits = self.network(x)["semantic"]
+        return {"semantic": logits - logits.mean(dim=0)}
 
 
 def events(rng, *, truth=True):
@@ -56,6 +78,43 @@ def test_classes_do_not_depend_on_the_batch(classifier, rng):
     for event, expected in zip(given, together):
         [alone] = classifier.classify([event])
         assert np.array_equal(alone.semantic, expected.semantic)
+
+
+def test_averaged_over_the_group_classes_do_not_depend_on_the_orientation(classifier, rng):
+    event, group = random_event(rng, spatial_size=SIZE), symmetries(3, 48)
+    turns = [turned(event, *group[i], size=SIZE) for i in (0, 3, 5)]
+    classifier.model, classifier.batch_size = Centred(classifier.model), 1
+    single = [one.semantic.tolist() for one in classifier.classify(turns)]
+    classifier.views = len(group)
+    whole = [one.semantic.tolist() for one in classifier.classify(turns)]
+    assert whole[1:] == whole[:1] * 2
+    assert len(set(whole[0])) > 1
+    assert single[1:] != single[:1] * 2
+
+
+def test_few_views_are_the_mean_of_their_logits(classifier, rng):
+    given = events(rng)
+    classifier.model, classifier.batch_size = Centred(classifier.model), 1
+    total = [0.0 for _ in given]
+    for symmetry in symmetries(3, 3):
+        for i, event in enumerate(given):
+            merged, inverse = coalesce_event(turned(event, *symmetry, size=SIZE))
+            with torch.inference_mode(), evaluating(classifier.model):
+                batch = collate_events([merged], inputs=classifier.inputs)
+                total[i] = total[i] + classifier.model(batch.tensor)["semantic"].numpy()[inverse]
+    classifier.views = 3
+    for found, expected in zip(classifier.classify(given), total, strict=True):
+        assert found.semantic.tolist() == expected.argmax(axis=1).tolist()
+    assert len(set(found.semantic)) > 1
+
+
+def test_views_are_checked(classifier, rng):
+    with pytest.raises(ValueError, match="views must be at least 1, got 0"):
+        SemanticClassifier(classifier.model, inputs=classifier.inputs, views=0)
+    classifier.views = 49
+    with pytest.raises(ValueError, match="1 to 48 views, got 49"):
+        list(classifier.classify(events(rng)))
+    assert classifier.classify_batch([]) == []
 
 
 def test_the_network_stays_in_its_mode(classifier, rng):

@@ -141,10 +141,10 @@ def test_the_fingerprint_of_a_predictor(other):
 def test_the_fingerprint_of_a_classifier():
     predictor, network = make_predictor(), semantic_unet(base_channels=4, depth=2, reps=1)
     found = {fingerprint(predictor)}
-    for min_size in (1, 10, 1):
-        predictor.classifier = SemanticClassifier(network, inputs=VoxelInputs(SIZE), min_size=min_size)
+    for options in ({}, {"min_size": 10}, {"views": 2}, {}):
+        predictor.classifier = SemanticClassifier(network, inputs=VoxelInputs(SIZE), **options)
         found.add(fingerprint(predictor))
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_the_fingerprint_of_tiles_and_of_a_saved_model(tmp_path):
