@@ -1,6 +1,7 @@
 """How well a classifier of voxels finds the semantic classes: accuracy, and intersection over union of each.
 
-Run: python benchmarks/classify_voxels.py FILE... [--model semantic-small] [--events 100] [--min-size N] [--views N]
+Run: python benchmarks/classify_voxels.py FILE... [--model semantic-small] [--events 100] [--min-size N]
+     [--views N]
 """
 
 import argparse
