@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from strategies import RULES, problems
 
 from sparseclust.clustering import _kernels_growth, _kernels_order, cluster_embeddings, gaussian_kernel
-from sparseclust.clustering import _validate as check
 
 
 @settings(max_examples=300, deadline=None)
@@ -261,18 +260,6 @@ def test_leftovers_of_narrow_kernels_are_found(rng, margin):
     expected = cluster_embeddings(x, np.full(2000, margin), seediness, **options, backend="reference")
     assert np.array_equal(labels, expected)
     assert np.all(labels[1000:] == -1) == (margin == 0)
-
-
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
-def test_groups_are_numbered_as_sorted_ids_are(rng, dtype):
-    info = np.iinfo(dtype)
-    for ids in (rng.integers(0, 5, 40), [info.min, info.max, info.max - 1], [info.max - 3, info.max] * 2, []):
-        ids = np.array(ids, dtype)
-        index, distinct = check.dense_groups(ids, len(ids))
-        expected, inverse = np.unique(ids, return_inverse=True)
-        assert np.array_equal(index, inverse)
-        assert np.array_equal(distinct, expected)
-        assert distinct.dtype == dtype
 
 
 def test_more_points_than_the_compiled_loops_can_number_are_refused():

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sparseclust._voxels import component_labels, offsets_within, pack_keys, shifted_pairs, stable_order
+from sparseclust._voxels import (
+    component_labels,
+    dense_ids,
+    offsets_within,
+    pack_keys,
+    shifted_pairs,
+    stable_order,
+)
 
 rows_of_three = arrays(np.int64, st.tuples(st.integers(0, 40), st.just(3)), elements=st.integers(-5, 5))
 
@@ -21,6 +28,18 @@ def test_keys_sort_and_differ_as_the_rows_do(coords, pad):
     expected = np.lexsort(coords.T[::-1])
     assert np.array_equal(np.argsort(keys, kind="stable"), expected)
     assert len(np.unique(keys)) == len(np.unique(coords, axis=0))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
+def test_ids_are_numbered_as_sorted(rng, dtype):
+    info = np.iinfo(dtype)
+    for ids in (rng.integers(0, 5, 40), [info.min, info.max, info.max - 1], [info.max - 3, info.max] * 2, []):
+        ids = np.array(ids, dtype)
+        index, distinct = dense_ids(ids)
+        expected, inverse = np.unique(ids, return_inverse=True)
+        assert np.array_equal(index, inverse)
+        assert np.array_equal(distinct, expected)
+        assert distinct.dtype == dtype
 
 
 @given(arrays(np.int64, st.integers(0, 60), elements=st.sampled_from([0, 1, 7, 65535, 65536, 2**62])))
