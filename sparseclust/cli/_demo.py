@@ -13,9 +13,10 @@ from sparseclust.cli._tables import HEADERS, WEIGHTING, comparison_rows, format_
 from sparseclust.cli._train import train as train_network
 from sparseclust.clustering import AffinityGraphClusterer, GaussianKernelClusterer
 from sparseclust.data import Event, open_events
+from sparseclust.data.simulation import EventGenerator
 from sparseclust.models import BranchedNet, create_model
 from sparseclust.pipeline import Prediction, Predictor
-from sparseclust.training import Scorer, dbscan_labels, evaluate
+from sparseclust.training import Scorer, dbscan_labels, evaluate, tune_thresholds, with_thresholds
 from sparseclust.vis import plot_comparison
 
 _SHIPPED = "spice-small"
@@ -24,7 +25,14 @@ _ABOUT = (
     "does neither. {embeddings}The published network (Koh et al., arXiv:2007.03083) was trained and scored "
     "on PILArNet, not on these events."
 )
-_EMBEDDINGS = "Embeddings alone is the published way, seeds and Gaussian kernels, with the same network. "
+_EMBEDDINGS = (
+    "Embeddings alone is the published way, seeds and Gaussian kernels, with the same network, and with the "
+    "thresholds that are best for 20 other simulated events. "
+)
+_KERNEL_GRIDS = {
+    "seed_threshold": (0.0, 0.2, 0.4, 0.5, 0.6, 0.8),
+    "kernel_threshold": (0.05, 0.2, 0.35, 0.5, 0.7),
+}
 # Event numbers from here on are never trained on.
 _UNSEEN = 1_000_000
 
@@ -81,13 +89,14 @@ def demo(
     model = _train(output, minutes, events, seed) if train else _SHIPPED
     trained = Predictor.from_pretrained(model)
     print("predict and score unseen events (the first run compiles the convolutions)")
+    others = _others(trained, seed)
     report: list[tuple[str, Prediction]] = []
     scores: dict[str, dict[str, Scorer]] = {}
     for name, sample in samples.items():
         predictions = list(progress(trained.predict(sample), total=len(sample), what=name))
         report += [(f"{name}, event {i}", p) for i, p in enumerate(predictions[:shown])]
         if all(event.instance is not None for event in sample):
-            scores[name] = _scores(trained, predictions, seed)
+            scores[name] = _scores(predictions, others)
             print(f"\n{name}: {len(sample)} events\n{format_table(HEADERS, comparison_rows(scores[name]))}")
     print(f"\n{WEIGHTING}")
     about = (
@@ -141,15 +150,25 @@ def _picture(path: Path, prediction: Prediction) -> None:
     plot_comparison(prediction.event, labels, backend="matplotlib").savefig(path, dpi=110)
 
 
-def _scores(trained: Predictor, predictions: Sequence[Prediction], seed: int) -> dict[str, Scorer]:
-    """Score the trained network, its embeddings alone where it has any, an untrained network, and DBSCAN."""
-    events = [p.event for p in predictions]
-    inputs = trained.inputs
+def _others(trained: Predictor, seed: int) -> dict[str, Predictor]:
+    """Set up what to compare with: the embeddings alone where there are any, and an untrained network."""
     # Without the judge, which has learned too: from geometry alone it joins a good part.
-    others = {"untrained": Predictor(_untrained(trained, seed), AffinityGraphClusterer(), inputs=inputs)}
-    if _has_embeddings(trained):
-        embeddings = GaussianKernelClusterer(seed_threshold=0.5, leftover="nearest")
-        others = {"embeddings alone": Predictor(trained.model, embeddings, inputs=inputs), **others}
+    graph = AffinityGraphClusterer()
+    untrained = Predictor(_untrained(trained, seed), graph, inputs=trained.inputs)
+    if not _has_embeddings(trained):
+        return {"untrained": untrained}
+    kernels = GaussianKernelClusterer(leftover="nearest")
+    embeddings = Predictor(trained.model, kernels, inputs=trained.inputs)
+    generators = [EventGenerator(mix, rng=seed) for mix in ("pilarnet", "crowded")]
+    events = [generator.event(3 * _UNSEEN + i) for generator in generators for i in range(10)]
+    scan = tune_thresholds(embeddings.predict(events), clusterer=kernels, grids=_KERNEL_GRIDS)
+    embeddings.clusterer = with_thresholds(kernels, scan)
+    return {"embeddings alone": embeddings, "untrained": untrained}
+
+
+def _scores(predictions: Sequence[Prediction], others: dict[str, Predictor]) -> dict[str, Scorer]:
+    """Score the trained network, the others on the same events, and DBSCAN."""
+    events = [p.event for p in predictions]
     scores = evaluate(predictions)
     return {
         "sparseclust": scores["sparseclust"],
