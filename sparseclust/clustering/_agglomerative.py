@@ -37,8 +37,9 @@ class AgglomerativeClusterer(Parameters):
     fragment_threshold, min_size : float and int, or mappings
         The fragments are those of an :class:`AffinityGraphClusterer` with this threshold and size.
     sure : float
-        Pairs of at least this probability, and of at least the threshold, are joined all at once. The lower,
-        the less often the judge is asked; with 1.0 one pair after the other is joined.
+        Pairs of at least this probability, and of at least their threshold, are joined all at once. The
+        lower, the less often the judge is asked; with 1.0 one pair after the other is joined, unless the
+        judge says 1.
 
     Attributes
     ----------
@@ -123,7 +124,7 @@ class AgglomerativeClusterer(Parameters):
             If edges, coordinates or classes are no integers, or affinities no numbers.
         """
         graph = self._fragments(edges, affinity, coords, energy, semantic, event)
-        join_all(graph, *self._answers(graph, semantic))
+        join_all(graph, self._answers(graph, semantic), check.probability("sure", self.sure))
         self.labels_ = _first_appearance(graph.fragment)
         return self.labels_
 
@@ -200,7 +201,7 @@ class AgglomerativeClusterer(Parameters):
         width = row_length(len(self.judge.radii), len(self.judge.classes))
         found = [FragmentPairs(np.zeros((0, width)), np.zeros(0, bool), np.zeros(0, np.int64))]
 
-        own, sure = self._answers(graph, semantic) if follow else (None, math.inf)
+        own = self._answers(graph, semantic) if follow else None
         true_one = _Majority(graph, truth)
 
         def answered(pairs: Sequence[Pair]) -> FloatArray:
@@ -213,7 +214,7 @@ class AgglomerativeClusterer(Parameters):
                 return own(pairs)
             return np.where(right, [graph.strongest(a, b) for a, b in pairs], -math.inf)
 
-        join_all(graph, answered, sure)
+        join_all(graph, answered, check.probability("sure", self.sure) if follow else math.inf)
         return FragmentPairs.concatenate(found)
 
     def _ask(self, graph: FragmentGraph, pairs: Sequence[Pair]) -> FloatArray:
@@ -221,8 +222,8 @@ class AgglomerativeClusterer(Parameters):
 
     def _answers(
         self, graph: FragmentGraph, semantic: Array | None
-    ) -> tuple[Callable[[Sequence[Pair]], FloatArray], float]:
-        """Make what judges pairs, minus infinity for those short of their threshold, and say what is sure."""
+    ) -> Callable[[Sequence[Pair]], FloatArray]:
+        """Make what judges pairs: minus infinity for those short of their threshold."""
         kinds = None if semantic is None else on_host(semantic)
         kind, classes = check.dense_groups(kinds, len(graph.fragment), name="semantic")
         limit = per_class("threshold", self.threshold, None if kinds is None else classes, check.probability)
@@ -236,7 +237,7 @@ class AgglomerativeClusterer(Parameters):
                     p[i] = -math.inf
             return p
 
-        return answers, max(check.probability("sure", self.sure), limit.max(initial=0.0))
+        return answers
 
     def _fragments(
         self,

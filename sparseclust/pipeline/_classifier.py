@@ -34,7 +34,8 @@ class SemanticClassifier:
     batch_size : int
         Events per forward pass.
     views : int
-        Average the logits over as many symmetries of the volume: fewer errors, and the network runs as often.
+        Average the logits over as many symmetries of the volume, of which there are 8 in two dimensions and
+        48 in three: fewer errors, and the network runs as often. More are refused at the first event.
     device : torch.device or str, optional
         Where to run; by default wherever the model is.
 

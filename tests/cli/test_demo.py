@@ -5,6 +5,8 @@ import re
 import pytest
 
 from sparseclust.cli import main
+from sparseclust.cli._demo import _others
+from sparseclust.clustering import AffinityGraphClusterer
 from sparseclust.data import Event, write_events
 from sparseclust.data.simulation import EventGenerator
 from sparseclust.pipeline import Predictor
@@ -40,6 +42,15 @@ def test_demo_with_the_model_of_the_library(tmp_path, capsys):
     assert "train" not in {path.stem for path in out.iterdir()}
     assert "--model spice-small" in printed
     assert "spice-small" in (out / "report.html").read_text()
+
+
+def test_what_the_demo_compares_with_is_given_its_best_thresholds_and_no_trained_judge():
+    trained = Predictor.from_pretrained("spice-small")
+    others = _others(trained, seed=0)
+    assert isinstance(others["untrained"].clusterer, AffinityGraphClusterer)
+    kernels = others["embeddings alone"].clusterer
+    assert kernels.seed_threshold.keys() == kernels.kernel_threshold.keys() == {0, 1, 2, 3}
+    assert len(set(kernels.kernel_threshold.values())) > 1  # found, class by class
 
 
 def test_demo_on_events_without_truth(tmp_path, capsys):

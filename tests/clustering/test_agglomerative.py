@@ -126,7 +126,7 @@ def test_descriptions_equal_the_reference(seed, ndim):
 
 
 def slowly(e, judge, threshold, sure):
-    """Judge all pairs, join those that are sure or else the best one, begin anew."""
+    """Judge all pairs, join those that are sure or else the best one, begin anew; thresholds per class."""
     fragment = AffinityGraphClusterer(threshold=0.7, min_size=2).fit_predict(
         e["edges"], e["affinity"], n=len(e["coords"])
     )
@@ -134,9 +134,13 @@ def slowly(e, judge, threshold, sure):
         pairs = list(meetings(e, fragment))
         rows = np.array([described(e, sides, between) for _, sides, between in pairs])
         p = judge(rows) if pairs else np.zeros(0)
-        if not len(p) or p.max() < threshold:
+        limit = [
+            max(threshold[np.bincount(e["semantic"][r]).argmax()] for r in sides) for _, sides, _ in pairs
+        ]
+        p[p < limit] = -1.0
+        if p.max(initial=-1.0) < 0:
             return fragment
-        joined = [a_b for (a_b, _, _), q in zip(pairs, p) if q >= min(p.max(), max(sure, threshold))]
+        joined = [a_b for (a_b, _, _), q in zip(pairs, p) if q >= min(p.max(), sure)]
         of = connected(joined, fragment.max() + 1)
         fragment = np.unique(of[fragment], return_inverse=True)[1]
 
@@ -149,8 +153,10 @@ def connected(pairs, n):
 
 
 @pytest.mark.parametrize("sure", [0.0, 0.6, 0.8, 1.0])
-@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "threshold", [dict.fromkeys(range(3), t) for t in (0.3, 0.5, 0.9)] + [{0: 0.3, 1: 0.9, 2: 0.5}]
+)
+@pytest.mark.parametrize("seed", range(6))
 def test_joins_equal_the_reference(seed, threshold, sure):
     e = event(seed)
     judge = random_judge(seed)
@@ -172,6 +178,22 @@ def test_of_pairs_that_are_sure_the_judge_is_asked_once(sure, asked):
     one = clusterer(judge=Noting(), sure=sure, min_size=1).fit_predict(edges, np.full(11, 0.5), **line)
     assert not one.any()
     assert calls == asked
+
+
+def test_how_sure_a_pair_is_does_not_depend_on_the_thresholds_of_others():
+    """Once asked about a line of one class, also beside a voxel of a class with a higher threshold."""
+    calls = []
+
+    class Noting(Stand):
+        def __call__(self, rows):
+            calls.append(len(rows))
+            return np.full(len(rows), 0.8)
+
+    line = {"coords": np.arange(13)[:, None], "energy": np.ones(13), "semantic": np.arange(13) // 12}
+    edges = np.array([np.arange(11), np.arange(1, 12)])
+    one = clusterer(judge=Noting(), threshold={0: 0.3, 1: 0.9}, sure=0.6, min_size=1)
+    assert one.fit_predict(edges, np.full(11, 0.5), **line).tolist() == [0] * 12 + [1]
+    assert calls == [11]
 
 
 @pytest.mark.parametrize("sure", [0.0, 0.5, 0.995])

@@ -52,7 +52,8 @@ class Centred(torch.nn.Module):
 
     def forward(self, x):
         logits = self.network(x)["semantic"]
-        return {"semantic": logits - logits.mean(dim=0)}
+        # Large, so that the mean of logits is not that of probabilities.
+        return {"semantic": 30 * (logits - logits.mean(dim=0))}
 
 
 def events(rng, *, truth=True):
