@@ -15,7 +15,6 @@ from sparseclust.pipeline import PARTICLE_CLASSES, Predictor
 from sparseclust.training import evaluate, tune_thresholds, with_thresholds
 
 MIXES = ("pilarnet", "crowded")
-GRIDS = {"seed_threshold": [0.2, 0.4, 0.5, 0.6, 0.8], "kernel_threshold": [0.05, 0.2, 0.35, 0.5, 0.7]}
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def main() -> None:
     for refine in (False, True):
         clusterer = GaussianKernelClusterer(leftover="nearest")
         predictor = Predictor(trained.model, clusterer, inputs=trained.inputs, refine=refine)
-        scan = tune_thresholds(predictor.predict(simulated), clusterer=clusterer, refine=refine, grids=GRIDS)
+        scan = tune_thresholds(predictor.predict(simulated), clusterer=clusterer, refine=refine)
         predictor.clusterer = with_thresholds(clusterer, scan)
         for file in options.files:
             events = itertools.islice(open_events(file), options.events)

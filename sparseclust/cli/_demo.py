@@ -29,10 +29,6 @@ _EMBEDDINGS = (
     "Embeddings alone is the published way, seeds and Gaussian kernels, with the same network, and with the "
     "thresholds that are best for 20 other simulated events. "
 )
-_KERNEL_GRIDS = {
-    "seed_threshold": (0.0, 0.2, 0.4, 0.5, 0.6, 0.8),
-    "kernel_threshold": (0.05, 0.2, 0.35, 0.5, 0.7),
-}
 # Event numbers from here on are never trained on.
 _UNSEEN = 1_000_000
 
@@ -161,7 +157,7 @@ def _others(trained: Predictor, seed: int) -> dict[str, Predictor]:
     embeddings = Predictor(trained.model, kernels, inputs=trained.inputs)
     generators = [EventGenerator(mix, rng=seed) for mix in ("pilarnet", "crowded")]
     events = [generator.event(3 * _UNSEEN + i) for generator in generators for i in range(10)]
-    scan = tune_thresholds(embeddings.predict(events), clusterer=kernels, grids=_KERNEL_GRIDS)
+    scan = tune_thresholds(embeddings.predict(events), clusterer=kernels)
     embeddings.clusterer = with_thresholds(kernels, scan)
     return {"embeddings alone": embeddings, "untrained": untrained}
 
